@@ -1,0 +1,165 @@
+"""The nouns that travel between client, driver and worker. Imports nothing of asyncdq.
+
+A message flows one way:
+
+    Task.enqueue -> Client -> serializer, envelope -> BaseDriver.enqueue
+    BaseDriver.dequeue -> Worker -> executor -> decide -> Settler -> BaseDriver.settle
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a driver stores. `delay` is in seconds, counted from the moment of storing."""
+
+    id: str
+    queue: str
+    body: bytes
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """One handing-out of a message, under a lease. Compared by identity: a redelivery is another one.
+
+    `attempt` is 1 + the outcomes that counted. `lost` is the number of earlier deliveries since the
+    last outcome that ended with none: the worker died, or lost its lease. `receipt` belongs to the
+    driver and proves that the lease is still ours.
+    """
+
+    id: str
+    queue: str
+    body: bytes
+    attempt: int
+    lost: int
+    receipt: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The task is finished: forget the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Deliver once more after `delay` seconds. `counted` raises `attempt`; either way `lost` becomes 0."""
+
+    delay: float
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unstarted:
+    """The task never began: undo the claim, counters included, and hide the message for `delay` seconds."""
+
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Bury the message. `reason` is one of `REASONS`, `error` one line, `detail` the traceback."""
+
+    reason: str
+    error: str = ""
+    detail: str = ""
+
+
+Outcome = Done | Again | Unstarted | Dead
+
+REASONS: Mapping[str, str] = {
+    "attempts": "it failed max_attempts times",
+    "lost": "max_attempts workers in a row died or lost their lease while they held it",
+    "rejected": "the task raised Reject, or an error of give_up_on",
+    "not_retried": "its error is not one of retry_on",
+    "undecodable": "its body cannot be read",
+    "unknown": "no worker that received it knows a task of that name",
+}
+"""Why a message is in the dead letters. The keys are stored; they never change their meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A buried message. `attempts` counts the executions that failed or were lost; `died_at` is unix seconds."""
+
+    id: str
+    queue: str
+    body: bytes
+    reason: str
+    error: str
+    detail: str
+    attempts: int
+    died_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """How many messages a queue holds, by state. None where the broker cannot say."""
+
+    ready: int | None
+    delayed: int | None
+    leased: int | None
+    dead: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a backend can take. The core checks it before the call; a driver only declares it.
+
+    batch        messages, deliveries or outcomes in one call
+    body         bytes of one message body
+    poll         seconds: how late `wait` may notice that a message became ready
+    delay        seconds of the longest delay that `enqueue` and `settle` take; None: any
+    hold         seconds that one delivery may be held in total, however often it is extended; None: any
+    claim_ahead  whether claiming more than can be started at once hides a round trip here
+    """
+
+    batch: int
+    body: int
+    poll: float
+    delay: float | None = None
+    hold: float | None = None
+    claim_ahead: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """What one call says about itself; None leaves the choice to the task, then to the worker's defaults.
+
+    All durations are seconds. `run_at` becomes a delay on the machine that enqueues.
+    """
+
+    id: str | None = None
+    queue: str | None = None
+    delay: float | None = None
+    run_at: datetime | None = None
+    max_attempts: int | None = None
+    retry_delay: float | None = None
+    timeout: float | None = None
+    visibility_timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T_co]):
+    """A task with its arguments, ready to be enqueued. `T_co` is the type of the task's result."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    options: CallOptions = field(default_factory=CallOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued(Generic[T_co]):
+    """What `enqueue` returns. `created` is False if this id was already waiting or running: nothing was stored."""
+
+    id: str
+    queue: str
+    created: bool = True

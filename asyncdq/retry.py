@@ -1,0 +1,107 @@
+"""Whether, and when, a task runs again: pure rules, without clock, randomness or I/O."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import ProcessDied, TaskTimeout
+from .message import Again, Dead, Delivery, Done, Outcome
+from .signals import Reject, Retry, Signal, Snooze
+
+DETAIL_LIMIT = 8192  # characters of a traceback that are kept: dead letters are read by people
+ERROR_LIMIT = 1024  # characters of an error's one line
+
+Strategy = Literal["fixed", "exponential"]
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a failed task runs again.
+
+    max_attempts  executions in total, the first included
+    delay         seconds before the second attempt
+    strategy      "fixed": always `delay`; "exponential": retry n waits `delay * 2**(n-1)`
+    max_delay     seconds that an exponential delay never exceeds
+    jitter        spread each delay evenly between its half and its whole
+    retry_on      errors that are worth another attempt; all others bury the task at once
+    give_up_on    errors that bury the task at once, even if `retry_on` names them
+    """
+
+    max_attempts: int = 3
+    delay: float = 60.0
+    strategy: Strategy = "exponential"
+    max_delay: float = 3600.0
+    jitter: bool = False
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    give_up_on: tuple[type[BaseException], ...] = ()
+
+    def delay_after(self, attempt: int, roll: float = 1.0) -> float:
+        """Seconds to wait after failed attempt number `attempt`; `roll` (0 to 1) is the luck that jitter draws."""
+        if self.strategy == "fixed":
+            delay = self.delay
+        else:
+            # 2.0**1024 would overflow; any shift that large has passed max_delay long before.
+            delay = min(self.delay * 2.0 ** min(attempt - 1, 1000), self.max_delay)
+        return delay * (0.5 + 0.5 * roll) if self.jitter else delay
+
+
+def decide(error: BaseException | None, delivery: Delivery, policy: RetryPolicy, roll: float = 1.0) -> Outcome:
+    """What becomes of a delivery whose task ended with `error` (None: it returned)."""
+    if error is None:
+        return Done()
+    if isinstance(error, Snooze):
+        return Again(error.delay, counted=False)
+    if isinstance(error, Reject) or isinstance(error, policy.give_up_on):
+        return bury("rejected", error)
+    if not _worth_a_retry(error, policy):
+        return bury("not_retried", error)
+    if delivery.attempt >= policy.max_attempts:
+        return bury("attempts", error)
+    asked = error.delay if isinstance(error, Retry) else None
+    return Again(policy.delay_after(delivery.attempt, roll) if asked is None else asked, counted=True)
+
+
+def _worth_a_retry(error: BaseException, policy: RetryPolicy) -> bool:
+    if isinstance(error, (Retry, ProcessDied)):
+        return True  # asked for by the task; or nobody's choice, like the death of a worker
+    if isinstance(error, Exception):
+        return isinstance(error, policy.retry_on)
+    # SystemExit, KeyboardInterrupt and a stray CancelledError are accidents of the task like any other.
+    return Exception in policy.retry_on or isinstance(error, policy.retry_on)
+
+
+def bury(reason: str, error: BaseException) -> Dead:
+    """The burial of a task that ended with `error`."""
+    return Dead(reason, one_line(error), describe(error))
+
+
+def one_line(error: BaseException) -> str:
+    """`ValueError: what it says`, on one line."""
+    text = _text_of(error)
+    name = type(error).__qualname__
+    return clean(f"{name}: {' '.join(text.split())}" if text else name)[:ERROR_LIMIT]
+
+
+def describe(error: BaseException) -> str:
+    """The traceback as people read it; without frames for what a task raised on purpose or we raised for it."""
+    if isinstance(error, (Signal, TaskTimeout)):
+        return one_line(error)
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception:  # an error whose own __str__ or __repr__ fails must not hurt its neighbours
+        text = one_line(error)
+    return clean(text)[-DETAIL_LIMIT:]
+
+
+def clean(text: str) -> str:
+    """`text` without what databases refuse: NUL and lone surrogates make the whole statement fail."""
+    return text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # user code: its __str__ may raise anything
+        return f"(its text cannot be read: {type(broken).__name__})"
