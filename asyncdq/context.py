@@ -1,10 +1,14 @@
-"""What the running task can know about itself."""
+"""What the running task can know about itself, and through whom it enqueues."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Protocol
+
+from .message import Call, Enqueued
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,20 @@ class CurrentTask:
     enqueued_at: datetime | None
 
 
+class Sender(Protocol):
+    """Takes calls to the queue: a client, or the end of the pipe in a process of the pool."""
+
+    async def send(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
+        """Store all calls. Raises what `Client.enqueue_many` raises."""
+        ...
+
+    def send_sync(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
+        """The same for code outside an event loop; blocks until all are stored."""
+        ...
+
+
 running: ContextVar[CurrentTask] = ContextVar("asyncdq.running")
+sender: ContextVar[Sender] = ContextVar("asyncdq.sender")  # set while a task runs: its worker's client
 
 
 def current_task() -> CurrentTask:

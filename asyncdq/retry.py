@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .errors import ProcessDied, TaskTimeout
-from .message import Again, Dead, Delivery, Done, Outcome
+from .message import Again, Dead, Done, Outcome
 from .signals import Reject, Retry, Signal, Snooze
 
 DETAIL_LIMIT = 8192  # characters of a traceback that are kept: dead letters are read by people
@@ -47,8 +47,8 @@ class RetryPolicy:
         return delay * (0.5 + 0.5 * roll) if self.jitter else delay
 
 
-def decide(error: BaseException | None, delivery: Delivery, policy: RetryPolicy, roll: float = 1.0) -> Outcome:
-    """What becomes of a delivery whose task ended with `error` (None: it returned)."""
+def decide(error: BaseException | None, attempt: int, policy: RetryPolicy, roll: float = 1.0) -> Outcome:
+    """What becomes of a delivery whose attempt number `attempt` ended with `error` (None: it returned)."""
     if error is None:
         return Done()
     if isinstance(error, Snooze):
@@ -57,10 +57,10 @@ def decide(error: BaseException | None, delivery: Delivery, policy: RetryPolicy,
         return bury("rejected", error)
     if not _worth_a_retry(error, policy):
         return bury("not_retried", error)
-    if delivery.attempt >= policy.max_attempts:
+    if attempt >= policy.max_attempts:
         return bury("attempts", error)
     asked = error.delay if isinstance(error, Retry) else None
-    return Again(policy.delay_after(delivery.attempt, roll) if asked is None else asked, counted=True)
+    return Again(policy.delay_after(attempt, roll) if asked is None else asked, counted=True)
 
 
 def _worth_a_retry(error: BaseException, policy: RetryPolicy) -> bool:
