@@ -53,7 +53,7 @@ def decide(error: BaseException | None, attempt: int, policy: RetryPolicy, roll:
         return Done()
     if isinstance(error, Snooze):
         return Again(error.delay, counted=False)
-    if isinstance(error, Reject) or isinstance(error, policy.give_up_on):
+    if isinstance(error, (Reject, policy.give_up_on)):
         return bury("rejected", error)
     if not _worth_a_retry(error, policy):
         return bury("not_retried", error)

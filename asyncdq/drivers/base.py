@@ -89,7 +89,7 @@ class BaseDriver(ABC):
     async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:
         """Let the leases end `lease` seconds from now; return the deliveries that were no longer ours."""
 
-    async def give_back(self) -> None:  # noqa: B027 - most backends buffer nothing
+    async def give_back(self) -> None:  # noqa: B027 - not abstract: most backends buffer nothing
         """Stop taking, and return what the driver has buffered and not handed out."""
 
     @abstractmethod
