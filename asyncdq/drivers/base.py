@@ -50,6 +50,11 @@ class BaseDriver(ABC):
 
     limits: Limits
 
+    @property
+    @abstractmethod
+    def connected(self) -> bool:
+        """Whether `connect` has succeeded and `disconnect` has not been called since."""
+
     @abstractmethod
     async def connect(self) -> None:
         """Open what is needed to serve calls. Raises `ConnectionLost` if the backend does not answer."""

@@ -1,1 +1,5 @@
 """The worker: claims, runs, settles."""
+
+from .worker import Worker
+
+__all__ = ["Worker"]

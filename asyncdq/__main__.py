@@ -1,0 +1,16 @@
+"""`python -m asyncdq` and the command `asyncdq`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    from .cli.app import run  # lazily: the children of a process pool import this module again
+
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

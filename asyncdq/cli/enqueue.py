@@ -1,0 +1,75 @@
+"""`asyncdq enqueue`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Annotated, Any, cast
+
+import typer
+
+from ..client import Client
+from ..errors import InvalidCall
+from ..message import Call, CallOptions, Enqueued
+from ..settings import Settings
+from .driver import new_driver
+
+
+def enqueue(
+    settings: Settings,
+    task: Annotated[str, typer.Argument(metavar="NAME", help="The task's name: app.tasks.send_email.")],
+    arguments: Annotated[
+        str,
+        typer.Argument(metavar="ARGS_JSON", show_default=False, help="A JSON list (positional) or object (by name)."),
+    ] = "[]",
+    queue: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The queue; the task's own is not known here.")
+    ] = None,
+    id: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="An id of your own; stored once while it waits or runs.")
+    ] = None,
+    delay: Annotated[float | None, typer.Option(metavar="SECONDS", help="The wait before it may start.")] = None,
+    max_attempts: Annotated[int | None, typer.Option(metavar="N", help="Executions in total.")] = None,
+    retry_delay: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="The wait before the second attempt.")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="The longest that it may run.")] = None,
+    visibility_timeout: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How soon it is taken over from a dead worker.")
+    ] = None,
+) -> None:
+    """Enqueue a task by its name and print its id. The task need not be importable here."""
+    args, kwargs = parse(arguments)
+    options = CallOptions(
+        id=id,
+        queue=queue,
+        delay=delay,
+        max_attempts=max_attempts,
+        retry_delay=retry_delay,
+        timeout=timeout,
+        visibility_timeout=visibility_timeout,
+    )
+    stored = asyncio.run(_send(settings, Call(task, args, kwargs, options)))
+    if not stored.created:
+        print(f"{stored.id} is waiting or running already; nothing was stored", file=sys.stderr)
+    print(stored.id)
+
+
+def parse(text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and named arguments from JSON. Raises InvalidCall."""
+    try:
+        value: Any = json.loads(text)
+    except ValueError as error:
+        raise InvalidCall(f"ARGS_JSON is not JSON: {error}") from None
+    if isinstance(value, list):
+        return tuple(value), {}
+    if isinstance(value, dict):
+        return (), cast("dict[str, Any]", value)
+    raise InvalidCall(f"ARGS_JSON is a JSON list or object, such as '[1, \"a\"]' or '{{\"x\": 1}}', not {text}")
+
+
+async def _send(settings: Settings, call: Call[Any]) -> Enqueued[Any]:
+    queue = settings.task_defaults_queue
+    async with Client(new_driver(settings), serializer=settings.serializer, default_queue=queue) as client:
+        return (await client.enqueue_many([call]))[0]

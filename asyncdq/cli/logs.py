@@ -1,0 +1,47 @@
+"""How the worker logs: to stderr, in lines for people or as one JSON object per line.
+
+A JSON line has `time` (ISO 8601, UTC), `level`, `logger`, `message`, every extra field of the record,
+and `exception` (the traceback) if there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+# What each record has anyway; anything else came in by `extra=`.
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
+
+
+class TextFormatter(logging.Formatter):
+    """Time, level and message; a traceback follows on lines of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
+        self.default_msec_format = "%s.%03d"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object; a value that JSON does not know is written as its text."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if record.exc_info:
+            extra["exception"] = self.formatException(record.exc_info)
+        return json.dumps(extra | line, default=str)
+
+
+def configure(level: str, format: Literal["text", "json"]) -> None:
+    """Send all log lines of this process, those of the tasks included, to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -1,0 +1,61 @@
+"""Which modules hold the tasks. Only the operator chooses code: a message never triggers an import."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from ..errors import ConfigurationError
+
+logger = logging.getLogger("asyncdq.worker")
+
+
+def import_modules(names: Sequence[str]) -> Sequence[str]:
+    """Import these modules, or those that `discover` finds; the working directory comes first on the path.
+
+    Returns their names. Raises ConfigurationError if one cannot be imported, or none is found.
+    """
+    here = Path.cwd()
+    if str(here) not in sys.path:
+        sys.path.insert(0, str(here))
+    found = names or discover(here)
+    if not found:
+        raise ConfigurationError(
+            f"no module with tasks: {here} has no tasks.py and no */tasks.py; name one: asyncdq worker app.tasks"
+        )
+    for name in found:
+        _import(name)
+    return found
+
+
+def discover(folder: Path) -> list[str]:
+    """The modules `tasks.py` and `*/tasks.py` of a folder, by their dotted names."""
+    files = [*folder.glob("tasks.py"), *sorted(folder.glob("*/tasks.py"))]
+    names = [file.relative_to(folder).with_suffix("").parts for file in files]
+    return [".".join(parts) for parts in names if all(part.isidentifier() for part in parts)]
+
+
+def _import(name: str) -> None:
+    if name.endswith(".py") or "/" in name:
+        dotted = name.removesuffix(".py").strip("./").replace("/", ".")
+        raise ConfigurationError(f"{name!r} is a file; name its module: asyncdq worker {dotted}")
+    try:
+        import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise _broken(name, error) from error
+        raise ConfigurationError(f"there is no module {name!r} here or on the path ({Path.cwd()})") from None
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+        raise _broken(name, error) from error
+
+
+def _broken(name: str, error: BaseException) -> ConfigurationError:
+    logger.debug("the import of %s failed", name, exc_info=error)
+    last = traceback.format_exception_only(error)[-1].strip()
+    frame = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" ({frame[0].filename}:{frame[0].lineno})" if frame else ""
+    return ConfigurationError(f"the module {name!r} cannot be imported: {last}{where}; --log-level debug shows more")

@@ -1,0 +1,109 @@
+"""`asyncdq worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from .. import __version__
+from ..errors import ConfigurationError, MissingExtra
+from ..retry import RetryPolicy
+from ..settings import Settings, strays
+from . import logs
+from .driver import new_driver
+from .modules import import_modules
+
+if TYPE_CHECKING:
+    from ..worker import Worker
+
+logger = logging.getLogger("asyncdq.worker")
+
+
+def worker(settings: Settings) -> None:
+    """Run the tasks of MODULES, or of the tasks.py files found here, until told to stop.
+
+    SIGTERM or Ctrl-C lets running tasks finish within the grace period; a second one interrupts them
+    and gives them back; a third one ends the process at once.
+    """
+    logs.configure(settings.log_level, settings.log_format)
+    for stray in strays():
+        logger.warning("%s", stray)
+    modules = import_modules(settings.tasks)
+    new_loop = _loop_factory(settings.uvloop)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(_work(settings, modules))
+
+
+async def _work(settings: Settings, modules: Sequence[str]) -> None:
+    worker = _build(settings)
+    _introduce(settings, worker, modules)
+    try:
+        await worker.start(handle_signals=True)
+    finally:
+        if worker.threads_left:
+            _leave(sys.exception())
+
+
+def _leave(error: BaseException | None) -> NoReturn:
+    """End the process under threads that cannot be ended; returning would wait for them."""
+    if error is not None:
+        logger.error("%s", error)
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0 if error is None else 1)
+
+
+def _build(settings: Settings) -> Worker:
+    from ..worker import Worker  # lazily: no other command needs it
+
+    return Worker(
+        new_driver(settings),
+        queues=list(settings.queues),
+        concurrency=settings.concurrency,
+        max_tasks=settings.max_tasks,
+        burst=settings.burst,
+        serializer=settings.serializer,
+        worker_id=settings.name,
+        heartbeat_interval=settings.heartbeat_interval,
+        grace_period=settings.grace_period,
+        visibility_timeout=settings.task_defaults_visibility_timeout,
+        process_pool_size=settings.process_pool_size,
+        process_pool_max_tasks_per_child=settings.process_pool_max_tasks_per_child,
+        claim_ahead=None if settings.claim_ahead == "auto" else settings.claim_ahead,
+        retry=RetryPolicy(
+            max_attempts=settings.task_defaults_max_attempts,
+            delay=settings.task_defaults_retry_delay,
+            strategy=settings.task_defaults_retry_strategy,
+        ),
+        timeout=settings.task_defaults_timeout,
+        default_queue=settings.task_defaults_queue,
+    )
+
+
+def _introduce(settings: Settings, worker: Worker, modules: Sequence[str]) -> None:
+    """What somebody who reads the log needs to know about this worker. Raises ConfigurationError without tasks."""
+    from ..task import registry
+
+    names = sorted(registry())
+    if not names:
+        raise ConfigurationError(f"no tasks in {', '.join(modules)}: mark a function there with @task")
+    found = "" if settings.tasks else " (found in the working directory)"
+    logger.info("asyncdq %s, worker %s", __version__, worker.worker_id)
+    logger.info("driver %s, %s", settings.driver, settings.place)
+    logger.info("queues %s, concurrency %d", ", ".join(settings.queues), settings.concurrency)
+    logger.info("modules %s%s", ", ".join(modules), found)
+    logger.info("%d tasks: %s", len(names), ", ".join(names))
+
+
+def _loop_factory(uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if not uvloop:
+        return None
+    try:
+        from uvloop import new_event_loop
+    except ImportError:
+        raise MissingExtra("--uvloop", "uvloop") from None
+    return new_event_loop

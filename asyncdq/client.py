@@ -1,0 +1,198 @@
+"""The client: turns calls into messages and hands them to a driver; and which client a task uses by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
+from weakref import WeakKeyDictionary
+
+from . import serializers
+from .batcher import Batcher
+from .drivers import from_url
+from .drivers.base import BaseDriver
+from .envelope import Envelope, encode
+from .errors import BodyTooLarge, ConnectionLost, DriverError, InvalidCall, TaskError
+from .message import Call, CallOptions, Enqueued, Message
+from .names import check_queue, new_id
+from .ranges import check_options, delay_of
+from .serializers.base import Serializer
+
+P = ParamSpec("P")
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+_CARRIED = ("max_attempts", "retry_delay", "timeout", "visibility_timeout")  # options that travel with the message
+
+_open: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Client]] = WeakKeyDictionary()
+
+
+class Bindable(Protocol[P, T_co]):
+    """What can be enqueued: a task."""
+
+    def bind(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[T_co]:
+        """The call as a value."""
+        ...
+
+
+class Client:
+    """Enqueues calls through one driver, from one event loop.
+
+    Concurrent calls share a round trip. While it is open, the tasks of this event loop use it by
+    themselves. A driver that is not connected is connected on opening, and then also closed.
+    """
+
+    def __init__(
+        self, driver: BaseDriver, *, serializer: Serializer | str = "msgpack", default_queue: str = "default"
+    ) -> None:
+        self.driver = driver
+        self.serializer = serializers.load(serializer) if isinstance(serializer, str) else serializer
+        self.default_queue = check_queue(default_queue)
+        self._owns_driver = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._batcher = Batcher[Message, bool](self._store, driver.limits.batch)
+
+    @classmethod
+    def from_url(cls, url: str, *, serializer: Serializer | str = "msgpack", default_queue: str = "default") -> Self:
+        """A client on the driver that the URL's scheme names, for example `sqlite://tasks.db`."""
+        return cls(from_url(url), serializer=serializer, default_queue=default_queue)
+
+    async def open(self, *, ambient: bool = True) -> None:
+        """Connect the driver unless it is connected, and create what it needs. Raises DriverError.
+
+        `ambient`: the tasks of this event loop enqueue through this client by themselves.
+        """
+        if self._loop is not None:
+            raise TaskError("this client is open already; open it once and share it")
+        self._owns_driver = not self.driver.connected
+        if self._owns_driver:
+            await self.driver.connect()
+        try:
+            await self.driver.setup()
+        except BaseException:
+            await self._disconnect()
+            raise
+        self._loop = asyncio.get_running_loop()
+        if ambient:
+            _open.setdefault(self._loop, []).append(self)
+
+    async def close(self) -> None:
+        """Finish what is under way, then disconnect the driver if `open` connected it. May be repeated."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            if self in (opened := _open.get(loop, [])):
+                opened.remove(self)
+            await self._batcher.drain()
+            await self._disconnect()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def enqueue(self, task: Bindable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Enqueued[T]:
+        """Store one call; returns when it is stored. Raises what `Task.enqueue` raises."""
+        return (await self.send([task.bind(*args, **kwargs)]))[0]
+
+    async def enqueue_many(self, calls: Iterable[Call[Any]]) -> list[Enqueued[Any]]:
+        """Store many calls, such as `[send_email.bind("a@example.com"), resize.using(delay=5).bind(3)]`.
+
+        Nothing is stored if one of them is invalid. If the backend fails on the way, the DriverError's
+        `stored` names the messages that were stored.
+        """
+        return await self.send(list(calls))
+
+    async def send(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
+        """`enqueue_many` for a sequence; what everything else that enqueues comes down to."""
+        if self._loop is None:
+            raise TaskError("this client is not open: use `async with client:` or `await client.open()`")
+        messages = [self._message(call) for call in calls]
+        if len(messages) == 1:
+            created = [await self._batcher.call(messages[0])]
+        else:
+            created = await self._store_many(messages)
+        return [Enqueued(message.id, message.queue, new) for message, new in zip(messages, created, strict=True)]
+
+    def send_sync(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
+        """`send` from another thread than the one whose event loop runs this client; blocks."""
+        if self._loop is None:
+            raise TaskError("this client is not open: use `async with client:` or `await client.open()`")
+        if asyncio._get_running_loop() is self._loop:
+            raise TaskError("enqueue_sync would block the event loop it waits for: use `await task.enqueue(...)` here")
+        return asyncio.run_coroutine_threadsafe(self.send(calls), self._loop).result()
+
+    def _message(self, call: Call[Any]) -> Message:
+        options = call.options
+        check_options(options, call.name)
+        delay, most = delay_of(options, call.name), self.driver.limits.delay
+        if most is not None and delay > most:
+            raise InvalidCall(f"{call.name}: a delay of {delay} s is over this backend's {most} s")
+        envelope = Envelope(
+            call.name,
+            self.serializer.content_type,
+            self.serializer.dumps([list(call.args), dict(call.kwargs)]),
+            _carried(options),
+            {},
+        )
+        body, limit = encode(envelope), self.driver.limits.body
+        if len(body) > limit:
+            raise BodyTooLarge(
+                f"{call.name}: the message has {len(body)} bytes, over this backend's {limit}; "
+                "store the data elsewhere and enqueue its key"
+            )
+        return Message(options.id or new_id(), options.queue or self.default_queue, body, delay)
+
+    async def _store(self, messages: list[Message]) -> Sequence[bool | BaseException]:
+        """For each message whether it was new, or its error. One message that is refused does not hurt the others."""
+        try:
+            known = await self.driver.enqueue(messages)
+        except ConnectionLost as error:
+            return [_among(message, error.stored) or error for message in messages]
+        except DriverError as error:
+            if len(messages) == 1:
+                return [error]
+            return [_among(message, error.stored) or (await self._store([message]))[0] for message in messages]
+        return [not _among(message, known) for message in messages]
+
+    async def _store_many(self, messages: list[Message]) -> list[bool]:
+        created: list[bool] = []
+        stored: list[Message] = []
+        for start in range(0, len(messages), self.driver.limits.batch):
+            part = messages[start : start + self.driver.limits.batch]
+            try:
+                known = await self.driver.enqueue(part)
+            except DriverError as error:
+                error.stored = (*stored, *error.stored)
+                raise
+            stored += part
+            created += [not _among(message, known) for message in part]
+        return created
+
+    async def _disconnect(self) -> None:
+        if self._owns_driver:
+            await self.driver.disconnect()
+
+
+def _among(message: Message, messages: Sequence[Message]) -> bool:
+    return any(message is other for other in messages)  # by identity: one batch may hold equal messages
+
+
+def _carried(options: CallOptions) -> dict[str, Any]:
+    carried: dict[str, Any] = {"enqueued_at": time.time()}
+    for name in _CARRIED:
+        value = getattr(options, name)
+        if value is not None:
+            carried[name] = value
+    return carried
+
+
+def opened_on(loop: asyncio.AbstractEventLoop) -> Client | None:
+    """The client that was opened last on this event loop and is still open."""
+    clients = _open.get(loop)
+    return clients[-1] if clients else None

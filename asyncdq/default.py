@@ -1,0 +1,114 @@
+"""Which client a task enqueues through when none is named: its worker's, the open one, or the default one.
+
+The default client is made from the settings, one per event loop and process. It is closed when
+`asyncio.run` ends, because a started async generator owns it and `asyncio.run` finalizes those. Code
+outside any event loop shares one loop in a background thread, which ends with the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import threading
+from collections.abc import AsyncGenerator
+from weakref import WeakKeyDictionary
+
+from . import context, drivers
+from .client import Client, opened_on
+from .context import Sender
+
+_lifetimes: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[Client]] = WeakKeyDictionary()
+_openings: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Client]] = WeakKeyDictionary()
+
+
+async def current() -> Sender:
+    """Inside a task its worker's client, else the one that is open on this loop, else the default one."""
+    mine = context.sender.get(None) or opened_on(asyncio.get_running_loop())
+    return mine or await _default()
+
+
+def current_sync() -> Sender:
+    """The same for code outside an event loop: there, the default client of the background loop."""
+    return context.sender.get(None) or _background_client()
+
+
+async def _default() -> Client:
+    """The default client of the running loop, opened by whoever comes first."""
+    loop = asyncio.get_running_loop()
+    opening = _openings.get(loop)
+    if opening is None:
+        opening = _openings[loop] = loop.create_task(_open_default(loop))
+        opening.add_done_callback(lambda _: _openings.pop(loop, None))
+    return await asyncio.shield(opening)
+
+
+async def _open_default(loop: asyncio.AbstractEventLoop) -> Client:
+    lifetime = _lifetimes[loop] = _lifetime(loop)
+    return await anext(lifetime)
+
+
+async def _lifetime(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Client]:
+    try:
+        async with _from_settings() as client:
+            yield client
+    finally:
+        _lifetimes.pop(loop, None)
+
+
+def _from_settings() -> Client:
+    from .settings import load  # lazily: a producer that names its URL need not load pydantic
+
+    settings = load()
+    driver = drivers.from_url(settings.driver_url())
+    return Client(driver, serializer=settings.serializer, default_queue=settings.task_defaults_queue)
+
+
+class _Background:
+    """An event loop in a thread of its own, with its default client."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, name="asyncdq-enqueue", daemon=True)
+        self.thread.start()
+
+    def client(self) -> Client:
+        async def find() -> Client:
+            return opened_on(self.loop) or await _default()
+
+        return asyncio.run_coroutine_threadsafe(find(), self.loop).result()
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self.loop.shutdown_asyncgens(), self.loop).result()
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+        self.loop.close()
+
+
+_background: _Background | None = None
+_background_lock = threading.Lock()
+
+
+def _background_client() -> Client:
+    global _background
+    with _background_lock:
+        if _background is None:
+            _background = _Background()
+            atexit.register(_close_background, os.getpid())
+    return _background.client()
+
+
+def _close_background(pid: int) -> None:
+    global _background
+    if _background is not None and pid == os.getpid():  # a forked child inherits the handler, not the thread
+        _background.close()
+        _background = None
+
+
+def _forget_background() -> None:
+    """In a forked child: the thread is the parent's, and so is whatever its lock was doing."""
+    global _background, _background_lock
+    _background, _background_lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_background)

@@ -1,0 +1,62 @@
+"""From a name or a URL to a driver. Nothing is imported before it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, cast
+
+from ..errors import ConfigurationError, MissingExtra
+from .base import BaseDriver
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where a driver lives: its name, module and class, its URL schemes, and the extra with its client library."""
+
+    name: str
+    module: str
+    class_name: str
+    schemes: tuple[str, ...]
+    extra: str = ""
+
+    def load(self) -> type[BaseDriver]:
+        """The driver's class. Raises `MissingExtra` if its client library is not installed."""
+        try:
+            module = import_module(self.module)
+        except ImportError as error:
+            ours = (error.name or "").partition(".")[0] == "asyncdq"
+            if ours or not self.extra:
+                raise
+            raise MissingExtra(f"the {self.name} driver", self.extra) from error
+        return cast("type[BaseDriver]", getattr(module, self.class_name))
+
+
+BACKENDS = (Backend("sqlite", "asyncdq.drivers.sqlite", "SQLiteDriver", schemes=("sqlite",)),)
+"""All there are: a driver that is not in this table does not exist."""
+
+
+def driver_class(name: str) -> type[BaseDriver]:
+    """The driver of this name. Raises `ConfigurationError` for an unknown one, `MissingExtra` for a missing package."""
+    for backend in BACKENDS:
+        if backend.name == name:
+            return backend.load()
+    known = ", ".join(backend.name for backend in BACKENDS)
+    raise ConfigurationError(f"there is no driver {name!r}; known are: {known}")
+
+
+def from_url(url: str, **options: Any) -> BaseDriver:
+    """The driver that the URL's scheme stands for, not yet connected. Raises like `driver_class`.
+
+    `options` are the keywords of the driver's class; what the URL says itself goes before them.
+    """
+    scheme, separator, _ = url.partition("://")
+    known = ", ".join(f"{each}://" for backend in BACKENDS for each in backend.schemes)
+    if not separator:
+        # Not repeated in the message: it may be a URL with its password, mistyped.
+        raise ConfigurationError(f"a driver's URL begins with a scheme; known are: {known}")
+    for backend in BACKENDS:
+        if scheme.lower() in backend.schemes:
+            loaded: Any = backend.load()
+            return cast("BaseDriver", loaded.from_url(url, **options))
+    raise ConfigurationError(f"no driver has the URL scheme {scheme!r}; known are: {known}")

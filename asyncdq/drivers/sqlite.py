@@ -1,0 +1,209 @@
+"""A queue in one SQLite file: no server, several processes on one machine.
+
+Two threads serve a connected driver: one writes, one reads, so that counting a long queue does not
+hold up a claim. A database in memory has one connection, which does both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import parse_qsl, unquote
+
+from ..errors import ConfigurationError, DriverError
+from ..message import DeadLetter, Delivery, Limits, Message, Outcome, QueueStats
+from . import sqlite_dead, sqlite_schema, sqlite_tasks
+from .base import BaseDriver
+from .sqlite_file import DatabaseFile
+from .sqlite_lane import Lane
+from .sqlite_wakes import POLL, Wakes
+
+T = TypeVar("T")
+
+_SYNCHRONOUS = ("off", "normal", "full", "extra")
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What exists between `connect` and `disconnect`, and to whom it belongs."""
+
+    loop: asyncio.AbstractEventLoop
+    process: int
+    writer: Lane
+    reader: Lane
+    wakes: Wakes
+
+
+class SQLiteDriver(BaseDriver):
+    """Messages in the file `path`; `:memory:` keeps them in this driver alone.
+
+    With `synchronous="normal"` a power failure may undo the last commits, a crash of the program never
+    does; "full" waits for the disk on each commit. Raises `ConfigurationError` for an unknown value.
+    """
+
+    limits = Limits(batch=1000, body=16 * 2**20, poll=POLL, claim_ahead=False)
+
+    def __init__(self, path: str | Path, *, synchronous: str = "normal") -> None:
+        if synchronous not in _SYNCHRONOUS:
+            raise ConfigurationError(f"synchronous={synchronous!r} is not one of {', '.join(_SYNCHRONOUS)}")
+        if not str(path) or "\0" in str(path):
+            raise ConfigurationError("the path of an SQLite database must not be empty or contain NUL")
+        self.path = None if str(path) == ":memory:" else Path(os.path.realpath(path))
+        self._synchronous = synchronous
+        self._session: _Session | None = None
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """The driver for `sqlite://PATH?synchronous=...`. Raises `ConfigurationError` for any other key."""
+        location, _, query = url.partition("://")[2].partition("?")
+        keys = dict(parse_qsl(query, keep_blank_values=True))
+        if unknown := sorted(keys.keys() - {"synchronous"}):
+            raise ConfigurationError(f"an sqlite:// URL takes only ?synchronous=..., not {', '.join(unknown)}")
+        path = unquote(location)
+        if not path.strip("/"):
+            raise ConfigurationError(
+                "an sqlite:// URL needs a path: sqlite://asyncdq.db or sqlite:///var/lib/asyncdq.db"
+            )
+        return cls(":memory:" if path == "/:memory:" else path, **{**options, **keys})
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path or ':memory:')!r})"
+
+    @property
+    def connected(self) -> bool:
+        """Whether `connect` has succeeded and `disconnect` has not been called since."""
+        return self._session is not None
+
+    async def connect(self) -> None:
+        """Open the file, making it if need be. Raises `ConfigurationError` if it can never be used."""
+        if self._session is not None:
+            self._here()
+            return
+        database = DatabaseFile(self.path, self._synchronous)
+        writer = Lane(database, "begin immediate")
+        try:
+            await writer.submit(sqlite_schema.version)
+        except BaseException:
+            await writer.close()
+            raise
+        reader = writer if self.path is None else Lane(database, "begin")
+        self._session = _Session(asyncio.get_running_loop(), os.getpid(), writer, reader, Wakes(self.path))
+
+    async def disconnect(self) -> None:
+        """Finish the calls under way, tidy up the write-ahead log and close the file."""
+        session, self._session = self._session, None
+        if session is None:
+            return
+        session.wakes.close(forked=session.process != os.getpid())
+        if session.process != os.getpid():
+            return  # the threads, and what they hold, belong to the parent
+        await session.writer.close()
+        await session.reader.close()
+
+    async def setup(self) -> None:
+        """Make or migrate the tables. Raises `ConfigurationError` if a newer asyncdq has migrated them."""
+        if await self.pending():
+            await self._here().writer.submit(sqlite_schema.migrate)
+
+    async def pending(self) -> list[str]:
+        """The statements that `setup` would run now."""
+        return await self._here().reader.submit(sqlite_schema.pending)
+
+    async def enqueue(self, messages: Sequence[Message]) -> list[Message]:
+        """All or none are stored."""
+        if not messages:
+            return []
+        return await self._write(partial(sqlite_tasks.enqueue, messages=messages))
+
+    async def dequeue(self, queues: Mapping[str, int], limit: int, lease: float) -> list[Delivery]:
+        """One transaction for all queues."""
+        work = partial(sqlite_tasks.claim, queues=queues, limit=limit, lease=lease)
+        return await self._here().writer.submit(work)
+
+    async def wait(self, queues: Sequence[str], timeout: float) -> None:
+        """Return when one of `queues` may have something ready, or after `timeout` seconds.
+
+        Looks into the database after it has begun to listen, so nothing is lost that came before.
+        """
+        session = self._here()
+        deadline = session.loop.time() + timeout
+        with session.wakes.waiting(queues) as woken:
+            while not woken.done() and (left := deadline - session.loop.time()) > 0:
+                pause = await self._pause(session, queues, woken, left)
+                if pause <= 0:
+                    return
+                await asyncio.wait([woken], timeout=pause)
+
+    async def _pause(self, session: _Session, queues: Sequence[str], woken: asyncio.Future[None], left: float) -> float:
+        """How long nothing will be due by itself, as far as the database knows, but not longer than `left`."""
+        look = session.reader.submit(partial(sqlite_tasks.seconds_until_due, queues=queues))
+        futures: list[asyncio.Future[Any]] = [look, woken]
+        try:
+            # Not awaited alone: a long read that is under way must not delay the wake.
+            await asyncio.wait(futures, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            return min(look.result(), session.wakes.look_again, left) if look.done() else 0.0
+        finally:
+            look.cancel()
+
+    async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
+        """One transaction for all outcomes."""
+        if not outcomes:
+            return []
+        return await self._write(partial(sqlite_tasks.settle, outcomes=outcomes))
+
+    async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:
+        """One transaction for all leases."""
+        if not deliveries:
+            return []
+        return await self._here().writer.submit(partial(sqlite_tasks.extend, deliveries=deliveries, lease=lease))
+
+    async def queues(self) -> list[str]:
+        """The names of all queues that hold anything, sorted."""
+        return await self._here().reader.submit(sqlite_dead.names)
+
+    async def stats(self, queue: str) -> QueueStats:
+        """A lease that has ended counts as ready."""
+        return await self._here().reader.submit(partial(sqlite_dead.stats, queue=queue))
+
+    async def purge(self, queue: str) -> int:
+        """Delete what is ready or delayed, except what a lease that has ended still names."""
+        return await self._here().writer.submit(partial(sqlite_tasks.purge, queue=queue))
+
+    async def dead(self, queue: str, limit: int, after: str | None = None) -> list[DeadLetter]:
+        """Up to `limit` dead letters, the oldest first; from the first if `after` is unknown."""
+        return await self._here().reader.submit(partial(sqlite_dead.letters, queue=queue, limit=limit, after=after))
+
+    async def dead_letter(self, queue: str, id: str) -> DeadLetter | None:
+        """One dead letter, or None."""
+        return await self._here().reader.submit(partial(sqlite_dead.letter, queue=queue, id=id))
+
+    async def requeue(self, queue: str, ids: Sequence[str]) -> list[str]:
+        """One transaction for all ids."""
+        return await self._write(partial(sqlite_dead.requeue, queue=queue, ids=ids))
+
+    async def delete_dead(self, queue: str, ids: Sequence[str]) -> list[str]:
+        """One transaction for all ids."""
+        return await self._here().writer.submit(partial(sqlite_dead.delete, queue=queue, ids=ids))
+
+    async def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[str]]]) -> T:
+        """Run a job that returns its result and the queues to announce; those are announced in any case."""
+        session = self._here()
+        result, _ = await session.writer.submit(work, then=lambda done: session.wakes.announce(done[1]))
+        return result
+
+    def _here(self) -> _Session:
+        """The session, if this process and this event loop opened it."""
+        session = self._session
+        if session is None:
+            raise DriverError(f"{self} is not connected: use `async with driver:` or await driver.connect()")
+        if session.process != os.getpid():
+            raise DriverError(f"{self} was connected before this process was forked: make a driver of its own here")
+        if session.loop is not asyncio.get_running_loop():
+            raise DriverError(f"{self} was connected in another event loop: make a driver for each loop")
+        return session

@@ -1,0 +1,79 @@
+"""The tables of the SQLite driver, as a list of migrations.
+
+A row of `task_queue` is one message:
+
+    ready     visible_at <= now              (token null, or the lease it names has ended)
+    delayed   visible_at >  now, token null
+    leased    visible_at >  now, token set
+
+`visible_at` is unix time in microseconds. `seq` never comes back (autoincrement), so that what still
+holds the place of a finished message cannot touch the next one.
+
+The version stands in a table of its own: the file may be the user's database, and so its
+`user_version` is theirs.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ..errors import ConfigurationError
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "create table asyncdq_schema (version integer not null)",
+        "insert into asyncdq_schema (version) values (0)",
+        """create table task_queue (
+    seq integer primary key autoincrement,
+    queue text not null,
+    id text not null,
+    body blob not null,
+    visible_at integer not null,
+    attempt integer not null default 1,
+    lost integer not null default 0,
+    token integer,
+    unique (queue, id)
+)""",
+        # SQLite ends every index entry with the row's seq: the claim's order needs no sorting.
+        "create index task_queue_visible on task_queue (queue, visible_at)",
+        """create table dead_letter_queue (
+    seq integer primary key autoincrement,
+    queue text not null,
+    id text not null,
+    body blob not null,
+    reason text not null,
+    error text not null,
+    detail text not null,
+    attempts integer not null,
+    died_at real not null,
+    unique (queue, id)
+)""",
+    ),
+)
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """The schema's version, 0 if there is none. Raises `ConfigurationError` if it is newer than this release."""
+    known = connection.execute("select 1 from sqlite_master where type = 'table' and name = 'asyncdq_schema'")
+    if known.fetchone() is None:
+        return 0
+    found: int = connection.execute("select version from asyncdq_schema").fetchone()[0]
+    if found > len(MIGRATIONS):
+        raise ConfigurationError(
+            f"the database has schema version {found}, this asyncdq knows up to {len(MIGRATIONS)}: upgrade asyncdq"
+        )
+    return found
+
+
+def pending(connection: sqlite3.Connection) -> list[str]:
+    """The statements that make the schema current; empty when it is."""
+    statements: list[str] = []
+    for number in range(version(connection), len(MIGRATIONS)):
+        statements += [*MIGRATIONS[number], f"update asyncdq_schema set version = {number + 1}"]
+    return statements
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Run them, inside the caller's transaction."""
+    for statement in pending(connection):
+        connection.execute(statement)

@@ -1,0 +1,44 @@
+"""The ranges of what a task or a call may say about itself."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from .errors import InvalidCall, TaskError
+from .message import CallOptions
+from .names import check_id, check_queue
+
+_SECONDS = {"delay": True, "retry_delay": True, "timeout": False, "visibility_timeout": False}  # True: may be 0
+
+
+def check_options(options: CallOptions, owner: str, error: type[TaskError] = InvalidCall) -> None:
+    """Raise `error` for the first option of `owner` that is out of range, ConfigurationError for a queue name."""
+    for name, may_be_zero in _SECONDS.items():
+        value = getattr(options, name)
+        if value is not None:
+            _check_seconds(f"{owner}: {name}", value, may_be_zero, error)
+    attempts = options.max_attempts
+    if attempts is not None and (type(attempts) is not int or attempts < 1):
+        raise error(f"{owner}: max_attempts is a whole number, 1 or more, not {attempts!r}")
+    if options.queue is not None:
+        check_queue(options.queue)
+    if options.id is not None:
+        check_id(options.id)
+
+
+def delay_of(options: CallOptions, owner: str) -> float:
+    """Seconds from now until the call may run, by this machine's clock. Raises InvalidCall."""
+    if options.run_at is None:
+        return options.delay or 0.0
+    if options.delay is not None:
+        raise InvalidCall(f"{owner}: give delay or run_at, not both")
+    if options.run_at.tzinfo is None:
+        raise InvalidCall(f"{owner}: run_at needs a time zone, for example datetime.now(UTC) + timedelta(hours=1)")
+    return max(0.0, (options.run_at - datetime.now(UTC)).total_seconds())
+
+
+def _check_seconds(what: str, value: object, may_be_zero: bool, error: type[TaskError]) -> None:
+    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not (math.isfinite(number) and (number > 0 or (number == 0 and may_be_zero))):
+        raise error(f"{what} is a number of seconds, {'0 or more' if may_be_zero else 'above 0'}, not {value!r}")

@@ -1,0 +1,57 @@
+"""What a worker was told to do, checked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ..errors import ConfigurationError
+from ..names import check_queue
+from ..retry import RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The worker's parameters; durations are seconds. Raises ConfigurationError for what is out of range."""
+
+    queues: tuple[str, ...]
+    concurrency: int
+    max_tasks: int | None
+    burst: bool
+    worker_id: str
+    heartbeat_interval: float
+    grace_period: float
+    visibility_timeout: float
+    process_pool_size: int | None
+    process_pool_max_tasks_per_child: int | None
+    claim_ahead: int | None
+    retry: RetryPolicy
+    timeout: float | None
+
+    def __post_init__(self) -> None:
+        if not self.queues:
+            raise ConfigurationError("queues: name at least one queue")
+        if len(set(self.queues)) != len(self.queues):
+            raise ConfigurationError(f"queues: {', '.join(self.queues)} names a queue twice")
+        for queue in self.queues:
+            check_queue(queue)
+        _at_least("concurrency", self.concurrency, 1)
+        _at_least("max_tasks", self.max_tasks, 1)
+        _at_least("process_pool_size", self.process_pool_size, 0)
+        _at_least("process_pool_max_tasks_per_child", self.process_pool_max_tasks_per_child, 1)
+        _at_least("claim_ahead", self.claim_ahead, 0)
+        _positive("heartbeat_interval", self.heartbeat_interval)
+        _positive("visibility_timeout", self.visibility_timeout)
+        _positive("timeout", self.timeout)
+        if not (math.isfinite(self.grace_period) and self.grace_period >= 0):
+            raise ConfigurationError(f"grace_period is a number of seconds, 0 or more, not {self.grace_period!r}")
+
+
+def _at_least(name: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise ConfigurationError(f"{name} is {least} or more, not {value!r}")
+
+
+def _positive(name: str, value: float | None) -> None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise ConfigurationError(f"{name} is a number of seconds above 0, not {value!r}")

@@ -1,0 +1,207 @@
+"""Runs one task to its verdict: a coroutine in the event loop, a function in a thread, or in a process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import random
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from .. import context
+from ..context import CurrentTask
+from ..errors import InvalidTask, TaskTimeout, UndecodableBody
+from ..message import Again, Unstarted
+from ..retry import bury, decide, one_line
+from ..serializers.base import Serializer
+from ..signals import Signal
+from .job import Job, Verdict
+from .pool import ProcessPool
+from .run import Run, Stop
+
+_log = logging.getLogger("asyncdq.worker")
+
+PARKED_AFTER = 1.0  # seconds that a process task may wait for a process before another worker gets it
+STUCK_AFTER = 5.0  # seconds after its end was asked for that a task is reported as stuck
+
+_ANY = frozenset(Stop)
+_NONE: frozenset[Stop] = frozenset()
+_THREAD = frozenset({Stop.SHUTDOWN})  # a thread cannot be ended, only left behind
+_PROCESS = frozenset({Stop.SHUTDOWN, Stop.LOST, Stop.PARKED})  # the pool ends it at its timeout
+
+
+class Executor:
+    """Executes runs. A verdict of None means that the task is no longer ours: no outcome is due."""
+
+    def __init__(self, threads: ThreadPoolExecutor, pool: ProcessPool, serializers: Mapping[str, Serializer]) -> None:
+        self._threads = threads
+        self._pool = pool
+        self._serializers = serializers
+        self.stuck: set[Run] = set()
+
+    async def execute(self, run: Run, started: Callable[[], None]) -> Verdict | None:
+        """Run the task to its end; `started` is called when it really begins. Raises nothing that a task does."""
+        begun = asyncio.get_running_loop().time()
+
+        def begin() -> None:
+            nonlocal begun
+            begun = asyncio.get_running_loop().time()
+            started()
+
+        raised: BaseException | None = None
+        try:
+            verdict = await self._dispatch(run, begin)
+        except GeneratorExit:
+            raise  # the event loop is being torn down
+        except BaseException as error:
+            verdict, raised = None, error
+        run.stops_at = _NONE
+        if run.stop is not None:
+            _forget_cancellation()
+        return verdict or _verdict(run, raised, asyncio.get_running_loop().time() - begun)
+
+    async def _dispatch(self, run: Run, begin: Callable[[], None]) -> Verdict | None:
+        """The verdict if it was reached elsewhere; None if the task returned here."""
+        try:
+            args, kwargs = self._arguments(run)
+        except UndecodableBody as error:
+            return Verdict(bury("undecodable", error), one_line(error))
+        if run.plan.task.process:
+            return await self._in_process(run, args, kwargs, begin)
+        begin()
+        if run.plan.fit is not None:
+            args, kwargs = run.plan.fit(args, kwargs)
+        context.running.set(_current(run))
+        if run.plan.coroutine:
+            await self._in_loop(run, args, kwargs)
+        else:
+            await self._in_thread(run, args, kwargs)
+        return None
+
+    def _arguments(self, run: Run) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+        serializer = self._serializers.get(run.envelope.content_type)
+        if serializer is None:
+            raise UndecodableBody(
+                f"content type {run.envelope.content_type!r} is not allowed here; this worker reads "
+                f"{', '.join(sorted(self._serializers))}: name the serializer with --serializer"
+            )
+        try:
+            args, kwargs = cast(tuple[list[Any], dict[str, Any]], serializer.loads(run.envelope.args))
+            return tuple(args), {str(key): value for key, value in kwargs.items()}
+        except Exception as error:  # a serializer may be the user's own, and raise anything
+            raise UndecodableBody(f"the arguments cannot be read: {one_line(error)}") from error
+
+    async def _in_loop(self, run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        timeout = run.plan.timeout
+        timer = None
+        if timeout is not None:
+            timer = asyncio.get_running_loop().call_later(timeout, self._time_out, run)
+        run.stops_at = _ANY
+        try:
+            await run.plan.task.function(*args, **kwargs)
+        finally:
+            run.stops_at = _NONE
+            if timer is not None:
+                timer.cancel()
+                self.stuck.discard(run)
+
+    async def _in_thread(self, run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        loop = asyncio.get_running_loop()
+        function, copied = run.plan.task.function, contextvars.copy_context()
+        thread = loop.run_in_executor(self._threads, lambda: copied.run(_call, function, args, kwargs))
+        timer = None if run.plan.timeout is None else loop.call_later(run.plan.timeout, self._report_stuck, run)
+        run.stops_at = _THREAD
+        try:
+            await asyncio.shield(thread)
+        finally:
+            if timer is not None:
+                timer.cancel()
+                self.stuck.discard(run)
+            thread.add_done_callback(_retrieve)
+
+    async def _in_process(
+        self,
+        run: Run,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        started: Callable[[], None],
+    ) -> Verdict:
+        task = run.plan.task
+        job = Job(task.module, task.qualname, args, kwargs, _current(run), run.plan.policy, random.random())
+        parked = asyncio.get_running_loop().call_later(PARKED_AFTER, run.interrupt, Stop.PARKED)
+
+        def begin() -> None:
+            parked.cancel()
+            started()
+
+        run.stops_at = _PROCESS
+        try:
+            return await self._pool.run(job, timeout=run.plan.timeout, started=begin)
+        finally:
+            parked.cancel()
+
+    def _time_out(self, run: Run) -> None:
+        run.interrupt(Stop.TIMEOUT)
+        asyncio.get_running_loop().call_later(STUCK_AFTER, self._report_stuck, run)
+
+    def _report_stuck(self, run: Run) -> None:
+        """Its timeout has passed and it still runs: say so; its slot and its lease are held until it ends."""
+        if run.job is not None and not run.job.done() and (run.stops_at or not run.plan.coroutine):
+            self.stuck.add(run)
+            _log.warning(
+                "%s %s is stuck: its timeout of %g s has passed and it cannot be ended; its slot is held until it is",
+                run.plan.task.name,
+                run.delivery.id,
+                run.plan.timeout,
+                extra={"event": "task_stuck", "task": run.plan.task.name, "task_id": run.delivery.id},
+            )
+
+
+def _verdict(run: Run, error: BaseException | None, duration: float) -> Verdict | None:
+    """What a run's end means, given what it raised and whether it was interrupted."""
+    if run.stop is Stop.LOST:
+        return None
+    if run.stop is Stop.PARKED and isinstance(error, asyncio.CancelledError):
+        return Verdict(Unstarted(PARKED_AFTER), duration=duration)
+    deliberate = isinstance(error, Signal)  # the task was interrupted, and says itself how it goes on
+    if run.stop is Stop.SHUTDOWN and not deliberate and not (error is None and not run.plan.coroutine):
+        return Verdict(Again(0.0, counted=False), duration=duration)
+    if run.stop is Stop.TIMEOUT and not deliberate:
+        error = TaskTimeout(f"it ran longer than its timeout of {run.plan.timeout:g} s")
+    outcome = decide(error, run.delivery.attempt, run.plan.policy, random.random())
+    return Verdict(outcome, "" if error is None else one_line(error), duration)
+
+
+def _current(run: Run) -> CurrentTask:
+    enqueued_at = run.envelope.options.get("enqueued_at")
+    return CurrentTask(
+        run.delivery.id,
+        run.plan.task.name,
+        run.delivery.queue,
+        run.delivery.attempt,
+        run.plan.policy.max_attempts,
+        None if enqueued_at is None else datetime.fromtimestamp(enqueued_at, UTC),
+    )
+
+
+def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    result = function(*args, **kwargs)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise InvalidTask(f"{function.__qualname__} returned a coroutine that nobody awaits: write it with async def")
+
+
+def _forget_cancellation() -> None:
+    """The cancellation was ours and has done its work; what follows in this task must not see it."""
+    job = asyncio.current_task()
+    while job is not None and job.cancelling():
+        job.uncancel()
+
+
+def _retrieve(thread: asyncio.Future[None]) -> None:
+    if not thread.cancelled():
+        thread.exception()  # of a thread that was left behind: nobody else asks, and that is no news

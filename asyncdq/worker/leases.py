@@ -1,0 +1,103 @@
+"""The leases that a worker holds, renewed in batches every third of their length."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from ..batcher import Batcher
+from ..drivers.base import BaseDriver
+from ..errors import DriverError
+from ..message import Delivery
+from .outage import Outage
+from .run import Run
+
+_log = logging.getLogger("asyncdq.worker")
+
+
+class Leases:
+    """Every run between its claim and its written outcome.
+
+    Runs are grouped by the length of their lease; each group has one task that extends all of it at
+    every third of that length. So a lease is renewed at the latest a third after the claim, and
+    short-lived runs cost nothing.
+    """
+
+    def __init__(self, driver: BaseDriver, outage: Outage, on_lost: Callable[[Run], None]) -> None:
+        self._driver = driver
+        self._outage = outage
+        self._on_lost = on_lost
+        self._groups: dict[float, dict[Delivery, Run]] = {}
+        self._renewals: dict[float, asyncio.Task[None]] = {}
+        self._adoptions = Batcher[Run, bool](self._adopt, driver.limits.batch)
+
+    def add(self, run: Run) -> None:
+        """Renew the lease of this run from now on."""
+        group = self._groups.get(run.lease)
+        if group is None:
+            group = self._groups[run.lease] = {}
+        if run.lease not in self._renewals:
+            self._renewals[run.lease] = asyncio.get_running_loop().create_task(self._renew(run.lease))
+        group[run.delivery] = run
+
+    def drop(self, run: Run) -> None:
+        """Renew it no more."""
+        self._groups.get(run.lease, {}).pop(run.delivery, None)
+
+    def holds(self, run: Run) -> bool:
+        """Whether the run is between its claim and its written outcome."""
+        return run.delivery in self._groups.get(run.lease, ())
+
+    async def adopt(self, run: Run) -> bool:
+        """Give the run the lease that its plan asks for, before it starts. False: it is no longer ours."""
+        return await self._adoptions.call(run)
+
+    async def close(self) -> None:
+        """Stop renewing."""
+        for task in self._renewals.values():
+            task.cancel()
+        await asyncio.gather(*self._renewals.values(), return_exceptions=True)
+
+    async def _renew(self, lease: float) -> None:
+        group = self._groups[lease]
+        while group:
+            await asyncio.sleep(lease / 3)
+            runs = list(group.values())
+            for start in range(0, len(runs), self._driver.limits.batch):
+                await self._extend(runs[start : start + self._driver.limits.batch], lease)
+        del self._groups[lease], self._renewals[lease]
+
+    async def _extend(self, runs: Sequence[Run], lease: float) -> set[Delivery]:
+        asked_at = 0.0
+
+        async def extend() -> list[Delivery]:
+            nonlocal asked_at
+            asked_at = asyncio.get_running_loop().time()
+            return await self._driver.extend([run.delivery for run in runs if self.holds(run)], lease)
+
+        try:
+            answer, _ = await self._outage.persist(extend)
+        except DriverError as error:
+            _log.error("leases could not be renewed: %s", error)
+            return set()
+        lost = set(answer)
+        for run in runs:
+            if run.delivery not in lost:
+                run.deadline = asked_at + lease
+            elif self.holds(run):  # else its outcome was written in the meantime
+                self._on_lost(run)
+        return lost
+
+    async def _adopt(self, runs: list[Run]) -> Sequence[bool | BaseException]:
+        by_lease: dict[float, list[Run]] = {}
+        for run in runs:
+            by_lease.setdefault(run.plan.lease, []).append(run)
+        lost: set[Delivery] = set()
+        for lease, group in by_lease.items():
+            lost |= await self._extend(group, lease)
+            for run in group:
+                self.drop(run)
+                run.lease = lease
+                self.add(run)
+        return [run.delivery not in lost for run in runs]

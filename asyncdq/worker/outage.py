@@ -1,0 +1,55 @@
+"""A backend that does not answer: said once, waited for with growing pauses."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ..errors import ConnectionLost
+
+T = TypeVar("T")
+
+_log = logging.getLogger("asyncdq.worker")
+
+FIRST_PAUSE = 0.1  # seconds
+LONGEST_PAUSE = 3.0  # seconds: a server that returns is used again within five
+
+
+class Outage:
+    """What the parts of one worker share about a lost connection."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    async def persist(self, call: Callable[[], Awaitable[T]]) -> tuple[T, int]:
+        """The call's result, tried until the connection holds, and how many tries were lost before it."""
+        tries = 0
+        while True:
+            try:
+                result = await call()
+            except ConnectionLost as error:
+                tries += 1
+                await self.pause(error, tries)
+            else:
+                self.over()
+                return result, tries
+
+    async def pause(self, error: Exception, tries: int) -> None:
+        """Say that the connection is lost, unless that is known, and wait before try number `tries` + 1."""
+        if self._since is None:
+            self._since = asyncio.get_running_loop().time()
+            _log.warning(
+                "connection lost: %s; trying again until it is back", error, extra={"event": "connection_lost"}
+            )
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 20))
+        await asyncio.sleep(longest * random.uniform(0.5, 1.0))
+
+    def over(self) -> None:
+        """A call went through: say so if it had been lost."""
+        if self._since is not None:
+            seconds = asyncio.get_running_loop().time() - self._since
+            self._since = None
+            _log.warning("connected again after %.1f s", seconds, extra={"event": "connected_again"})

@@ -1,0 +1,149 @@
+"""The pipe between the worker and a process of its pool: frames of a kind, a length and a pickle.
+
+    worker -> process   JOB: a Job; STORED or REFUSED: the answer to CALLS
+    process -> worker   READY, once; then for each JOB any number of CALLS, and VERDICT or UNREADABLE
+
+The two take turns. So each end reads when it expects something, and no frame needs a number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from ..errors import AsyncdqError, DriverError
+from ..retry import one_line
+
+_HEADER = struct.Struct("!BQ")
+
+
+class Kind(IntEnum):
+    """What the body of a frame is."""
+
+    READY = 1  # nothing: the process has started
+    JOB = 2  # a Job
+    CALLS = 3  # a list of Calls that the task wants to enqueue
+    STORED = 4  # their list of Enqueued
+    REFUSED = 5  # the error instead of it
+    VERDICT = 6  # a Verdict
+    UNREADABLE = 7  # the error that reading the Job raised
+
+
+class Frame(NamedTuple):
+    """One message on the pipe; the body is a pickle, read by whom it concerns."""
+
+    kind: Kind
+    body: bytes = b""
+
+    def packed(self) -> bytes:
+        """The frame as it crosses the pipe."""
+        return _HEADER.pack(self.kind, len(self.body)) + self.body
+
+    def read(self) -> Any:
+        """What the body holds. Raises whatever the classes in it raise, or their modules when they are imported."""
+        return pickle.loads(self.body)
+
+
+def refusal(kind: Kind, error: BaseException) -> Frame:
+    """The frame that carries `error`, or one of ours with its text if it does not survive pickling."""
+    try:
+        body = pickle.dumps(error)
+        pickle.loads(body)  # an error whose __init__ asks for more than its args can be written, but not read
+    except Exception:  # user code: its __reduce__ and __init__ may raise anything
+        ours = DriverError if isinstance(error, DriverError) else AsyncdqError
+        body = pickle.dumps(ours(one_line(error)))
+    return Frame(kind, body)
+
+
+class ProcessEnd:
+    """The process's end: blocks."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(True)  # whatever socket.setdefaulttimeout() says in the user's script
+        self._socket = sock
+        self._file = sock.makefile("rb")
+
+    def send(self, frame: Frame) -> None:
+        """Write a frame. OSError if the worker is gone."""
+        self._socket.sendall(frame.packed())
+
+    def receive(self) -> Frame:
+        """The next frame. EOFError if the worker has closed its end, or is gone."""
+        kind, length = _HEADER.unpack(self._exactly(_HEADER.size))
+        return Frame(Kind(kind), self._exactly(length))
+
+    def _exactly(self, size: int) -> bytes:
+        data = self._file.read(size)
+        if len(data) < size:
+            raise EOFError("the worker has closed the pipe")
+        return data
+
+
+class WorkerEnd(asyncio.Protocol):
+    """The worker's end: never blocks the event loop. `lost` is called once, when the pipe is closed."""
+
+    def __init__(self, lost: Callable[[], None]) -> None:
+        self._on_lost = lost
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self._frames: deque[Frame] = deque()
+        self._reader: asyncio.Future[None] | None = None
+        self.lost = False
+
+    def send(self, frame: Frame) -> None:
+        """Write a frame in the background; into a closed pipe, nothing."""
+        if self._transport is not None:
+            self._transport.write(frame.packed())
+
+    async def receive(self) -> Frame:
+        """The next frame. EOFError if the process has closed its end, or is gone."""
+        while not self._frames:
+            if self.lost:
+                raise EOFError("the process has closed the pipe")
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        return self._frames.popleft()
+
+    def close(self) -> None:
+        """Tell the process to end, after what has been sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Part of asyncio.Protocol."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Part of asyncio.Protocol."""
+        self._buffer += data
+        while (frame := self._cut()) is not None:
+            self._frames.append(frame)
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Part of asyncio.Protocol."""
+        self.lost = True
+        self._wake()
+        self._on_lost()
+
+    def _cut(self) -> Frame | None:
+        if len(self._buffer) < _HEADER.size:
+            return None
+        kind, length = _HEADER.unpack_from(self._buffer)
+        end = _HEADER.size + length
+        if len(self._buffer) < end:
+            return None
+        body = bytes(self._buffer[_HEADER.size : end])
+        del self._buffer[:end]
+        return Frame(Kind(kind), body)
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)

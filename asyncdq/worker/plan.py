@@ -1,0 +1,89 @@
+"""How a task is to be run: its own definition, what its call asks for, and the worker's defaults, merged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..arguments import Fitter, fitter
+from ..envelope import Envelope
+from ..errors import UnknownTask
+from ..retry import RetryPolicy
+from ..task import Task, registry
+
+_log = logging.getLogger("asyncdq.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one delivery is run. Seconds; `lease` is its visibility timeout, `fit` restores annotated types."""
+
+    task: Task[..., Any, Any]
+    policy: RetryPolicy
+    timeout: float | None
+    lease: float
+    coroutine: bool
+    fit: Fitter | None
+
+
+class Planner:
+    """Makes plans, one per task and set of per-call options.
+
+    `hold` is the longest that the backend lets one delivery be held: no timeout is longer.
+    """
+
+    def __init__(self, policy: RetryPolicy, timeout: float | None, lease: float, hold: float | None) -> None:
+        self.policy = policy
+        self._timeout = timeout
+        self._lease = lease
+        self._hold = hold
+        self._plans: dict[str, Plan] = {}
+
+    def plan(self, envelope: Envelope) -> Plan:
+        """The plan for this message. Raises UnknownTask."""
+        plan = self._plans.get(envelope.task)
+        task = registry().get(envelope.task)
+        if task is None:
+            raise UnknownTask(
+                f"no task is named {envelope.task!r} here: start the worker with the module that defines it "
+                "(asyncdq worker MODULE)"
+            )
+        if plan is None or plan.task is not task:  # a module may be reloaded
+            plan = self._plans[envelope.task] = self._of(task)
+        return plan if len(envelope.options) <= 1 else self._overridden(plan, envelope.options)
+
+    def _of(self, task: Task[..., Any, Any]) -> Plan:
+        policy = RetryPolicy(
+            max_attempts=_either(task.max_attempts, self.policy.max_attempts),
+            delay=_either(task.retry_delay, self.policy.delay),
+            strategy=_either(task.retry_strategy, self.policy.strategy),
+            max_delay=task.retry_max_delay,
+            jitter=task.retry_jitter,
+            retry_on=task.retry_on,
+            give_up_on=task.give_up_on,
+        )
+        timeout = self._capped(task.name, _either(task.timeout, self._timeout))
+        lease = _either(task.visibility_timeout, self._lease)
+        return Plan(task, policy, timeout, lease, task.is_coroutine, None if task.process else fitter(task.function))
+
+    def _overridden(self, plan: Plan, options: Mapping[str, Any]) -> Plan:
+        policy = replace(
+            plan.policy,
+            max_attempts=options.get("max_attempts", plan.policy.max_attempts),
+            delay=options.get("retry_delay", plan.policy.delay),
+        )
+        timeout = self._capped(plan.task.name, options.get("timeout", plan.timeout))
+        return replace(plan, policy=policy, timeout=timeout, lease=options.get("visibility_timeout", plan.lease))
+
+    def _capped(self, name: str, timeout: float | None) -> float | None:
+        if self._hold is None or (timeout is not None and timeout <= self._hold):
+            return timeout
+        asked = "no timeout" if timeout is None else f"a timeout of {timeout:g} s"
+        _log.warning("%s has %s; this backend holds a task for %g s at most: it is ended then", name, asked, self._hold)
+        return self._hold
+
+
+def _either(own: Any, default: Any) -> Any:
+    return default if own is None else own

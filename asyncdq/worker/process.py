@@ -1,0 +1,162 @@
+"""One process of the pool, seen from the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import multiprocessing
+import os
+import pickle
+import signal
+import socket
+from contextlib import suppress
+from multiprocessing import resource_tracker
+from multiprocessing.context import SpawnProcess
+
+from ..context import Sender
+from ..errors import ConfigurationError
+from .child import QUIET, serve
+from .pipe import Frame, Kind, WorkerEnd, refusal
+
+PATIENCE = 3.0  # seconds that a process may take to end by itself after its pipe is closed
+_SPAWN = multiprocessing.get_context("spawn")
+
+
+class PoolProcess:
+    """A process that runs one job at a time.
+
+    It is `booting` until it has said that it is ready, `leaving` from when its pipe is closed or to be
+    closed, and `gone` when it has been reaped and nothing of it is open any more.
+    """
+
+    def __init__(self) -> None:
+        """Start it, in the thread of the event loop: the kernel ends it when the thread that started it ends."""
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.booting = True
+        self.leaving = False
+        self.jobs = 0
+        self.booted: asyncio.Task[None] | None = None
+        self.epitaph = "is alive"
+        self._busy = False
+        self._reaped = False
+        self._patience: asyncio.TimerHandle | None = None
+        self._pipe = WorkerEnd(self._pipe_lost)
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = _SPAWN.Process(target=serve, args=(theirs, os.getpid()), name="asyncdq-process")
+                _start_quietly(self._process)
+            except BaseException:
+                self._socket.close()
+                raise
+        self._pid = self._process.ident or 0
+        self._watch = _watch(self._process)
+        self.gone.get_loop().add_reader(self._watch, self._ended)
+        atexit.register(self.kill)  # before multiprocessing's own atexit, which would wait for it
+
+    async def boot(self) -> None:
+        """Return when it can take a job. EOFError if it ended before."""
+        self._socket.setblocking(False)
+        await self.gone.get_loop().create_connection(lambda: self._pipe, sock=self._socket)
+        await self._pipe.receive()
+        self.booting = False
+
+    async def execute(self, job: Frame, sender: Sender | None) -> Frame:
+        """Run the job, answering what it asks, and return the reply. EOFError, and it is gone, if there is none."""
+        self._busy = True
+        self._pipe.send(job)
+        try:
+            while (frame := await self._pipe.receive()).kind is Kind.CALLS:
+                self._pipe.send(await _answer(frame, sender))
+        except EOFError:
+            await asyncio.wait([self.gone])
+            raise
+        self._busy = False
+        return frame
+
+    def leave(self) -> None:
+        """Let it end by itself, within PATIENCE."""
+        self.leaving = True
+        self._pipe.close()
+
+    def kill(self) -> None:
+        """End it and what its task has started; `gone` is set soon after."""
+        if not self._reaped:
+            with suppress(ProcessLookupError, PermissionError):  # too young to have a group, or a zombie
+                os.killpg(self._pid, signal.SIGKILL)
+            self._process.kill()
+
+    async def end(self) -> None:
+        """Kill it and return when it is gone; a cancellation is held back until then."""
+        self.kill()
+        cancelled: asyncio.CancelledError | None = None
+        while not self.gone.done():
+            try:
+                await asyncio.wait([self.gone])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    def _pipe_lost(self) -> None:
+        self.leaving = True
+        if self._reaped:
+            self._set_gone()
+        else:
+            self._patience = self.gone.get_loop().call_later(PATIENCE, self.kill)
+
+    def _ended(self) -> None:
+        if self._busy:
+            self.kill()  # what its task has started, before another attempt can start
+        self.gone.get_loop().remove_reader(self._watch)
+        os.close(self._watch)
+        self._process.join()
+        self.epitaph = _epitaph(self._process.exitcode)
+        self._reaped = self.leaving = True
+        self._process.close()
+        atexit.unregister(self.kill)
+        if self._patience is not None:
+            self._patience.cancel()
+        if self._pipe.lost:
+            self._set_gone()
+        else:
+            # What it has written is read first. Then comes the end, even if a process of its own still holds the pipe.
+            self._socket.shutdown(socket.SHUT_RD)
+
+    def _set_gone(self) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+
+def _start_quietly(process: SpawnProcess) -> None:
+    """Start it with Ctrl-C and SIGTERM blocked, until it has its own handlers."""
+    resource_tracker.ensure_running()  # else its start, within ours, would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, QUIET)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _watch(process: SpawnProcess) -> int:
+    """A file descriptor that becomes readable when the process ends."""
+    if hasattr(os, "pidfd_open"):
+        with suppress(OSError):  # a kernel or a sandbox without it
+            return os.pidfd_open(process.ident or 0)
+    return os.dup(process.sentinel)  # a pipe; what the process has forked may hold it open
+
+
+def _epitaph(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
+    return f"was killed by {name}" + (" (by the kernel, if memory ran out)" if -code == signal.SIGKILL else "")
+
+
+async def _answer(calls: Frame, sender: Sender | None) -> Frame:
+    try:
+        if sender is None:
+            raise ConfigurationError("this worker has no client through which a process task could enqueue")
+        return Frame(Kind.STORED, pickle.dumps(await sender.send(calls.read())))
+    except Exception as error:  # whatever it is, it is the answer to this task
+        return refusal(Kind.REFUSED, error)

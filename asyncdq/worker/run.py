@@ -1,0 +1,69 @@
+"""One delivery in this worker's hands, from the claim to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+
+from ..envelope import Envelope
+from ..message import Delivery
+from .plan import Plan
+
+
+class Stop(Enum):
+    """Why a run is ended before its task returns."""
+
+    TIMEOUT = "its timeout passed"
+    SHUTDOWN = "the worker shuts down"
+    LOST = "its lease was lost: another worker may run it"
+    PARKED = "no process was free for it within a second"
+
+
+class Run:
+    """A claimed delivery with what the worker knows about it.
+
+    `deadline` is the event loop's time until which the lease is certainly ours: the clock before the
+    call that took or renewed it, plus its length. `stops_at` says which reasons can interrupt the task
+    at this moment by cancelling `job`: all of them while a coroutine is awaited, none while an outcome is
+    being decided.
+    """
+
+    __slots__ = (
+        "claimed_at",
+        "deadline",
+        "delivery",
+        "envelope",
+        "job",
+        "lease",
+        "plan",
+        "position",
+        "stop",
+        "stops_at",
+    )
+
+    def __init__(
+        self, delivery: Delivery, envelope: Envelope, plan: Plan, position: int, claimed_at: float, lease: float
+    ) -> None:
+        self.delivery = delivery
+        self.envelope = envelope
+        self.plan = plan
+        self.position = position
+        self.claimed_at = claimed_at
+        self.lease = lease
+        self.deadline = claimed_at + lease
+        self.job: asyncio.Task[None] | None = None
+        self.stop: Stop | None = None
+        self.stops_at: frozenset[Stop] = frozenset()
+
+    @property
+    def suspect(self) -> bool:
+        """Whether the next loss would bury it: it may be what killed its workers."""
+        lost = self.delivery.lost
+        return lost > 0 and lost >= self.plan.policy.max_attempts - 1
+
+    def interrupt(self, why: Stop) -> None:
+        """End the task for this reason, as far as it can be ended. A lost lease outranks every other reason."""
+        if self.stop is None or why is Stop.LOST:
+            self.stop = why
+        if why in self.stops_at and self.job is not None:
+            self.job.cancel()

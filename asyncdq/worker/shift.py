@@ -1,0 +1,359 @@
+"""The heart of the worker: claim what there is room for, run it, settle it, and end in order.
+
+A run goes through these hands; `_running` and `_backlog` hold it on the way:
+
+    claimed -> admitted -> (backlog) -> running -> outcome with the settler -> written, lease dropped
+                  |            |            |
+                  |            |            +- its lease is lost: cancelled, no outcome
+                  |            +- no slot within a second, or the worker stops: given back
+                  +- cannot be run at all: an outcome at once
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from ..drivers.base import BaseDriver
+from ..envelope import decode
+from ..errors import ConnectionLost, DriverError, NewerEnvelope, UndecodableBody, UnknownTask
+from ..message import Again, Dead, Delivery, Outcome, Unstarted
+from ..retry import bury, decide, one_line
+from .backlog import Backlog
+from .config import Config
+from .executor import STUCK_AFTER, Executor
+from .job import Verdict
+from .journal import Journal
+from .leases import Leases
+from .outage import Outage
+from .plan import Planner
+from .run import Run, Stop
+from .settler import Settled, Settler
+
+_log = logging.getLogger("asyncdq.worker")
+
+PARKED_AFTER = 1.0  # seconds that a claimed run may wait for a slot before another worker gets it
+QUARANTINE = 1.0  # seconds: a suspect's first, in which nothing is claimed beside it; and how long others stay away
+SHORT_TASK = 0.005  # seconds: below this average, claiming ahead hides the round trip
+LONGEST_WAIT = 30.0  # seconds of one `wait`
+
+
+class Shift:
+    """One stretch of work, from the first claim to the last outcome handed to the settler."""
+
+    def __init__(
+        self,
+        config: Config,
+        driver: BaseDriver,
+        executor: Executor,
+        settler: Settler,
+        leases: Leases,
+        planner: Planner,
+        journal: Journal,
+        outage: Outage,
+    ) -> None:
+        self._config = config
+        self._driver = driver
+        self._executor = executor
+        self._settler = settler
+        self._leases = leases
+        self._planner = planner
+        self._journal = journal
+        self._outage = outage
+        self._loop = asyncio.get_running_loop()
+        self._positions = {queue: position for position, queue in enumerate(config.queues)}
+        self._backlog = Backlog(len(config.queues))
+        self._running: set[Run] = set()
+        self._unwritten = 0
+        self._changed = asyncio.Event()
+        self._dozing: asyncio.Task[Any] | None = None
+        self._stopping = False
+        self._hurried = False
+        self._found_nothing = False
+        self._nothing_before = 0.0  # burst: something given back is due again at this time
+        self._begun = 0
+        self._finished = 0
+        self._ahead_from = 0  # claim ahead again once so many have finished
+        self._durations: deque[float] = deque(maxlen=100)
+        self._suspect: Run | None = None
+        self._quarantine_until = 0.0
+        self._careful = False
+        self._parking: asyncio.TimerHandle | None = None
+
+    def stop(self, *, hurry: bool = False) -> None:
+        """Claim nothing more; `hurry`: do not wait for what is running either."""
+        self._stopping = True
+        self._hurried = self._hurried or hurry
+        self._changed.set()
+        if self._dozing is not None:
+            self._dozing.cancel()
+
+    def name_of(self, job: asyncio.Task[Any]) -> str | None:
+        """Which of the running tasks this asyncio task runs."""
+        return next((f"{run.plan.task.name} {run.delivery.id}" for run in self._running if run.job is job), None)
+
+    @property
+    def running(self) -> int:
+        """How many tasks are running."""
+        return len(self._running)
+
+    async def claim(self) -> None:
+        """Claim and start until told to stop, or until a burst or max_tasks is over. Raises DriverError."""
+        tries = 0
+        while not self._over():
+            try:
+                await self._turn()
+                tries = 0
+            except ConnectionLost as error:
+                tries += 1
+                await self._doze(self._outage.pause(error, tries))
+
+    async def finish(self, grace: float) -> int:
+        """End what is in hand: give back what has not started, let the rest end within `grace` seconds, then
+        cancel it. Returns how many could not be ended."""
+        self._stopping = True
+        for run in self._backlog.take_older(self._loop.time()):
+            self._give_back(run, 0.0)
+        try:
+            await self._driver.give_back()
+        except DriverError as error:
+            _log.warning("what was buffered could not be given back: %s", error)
+        await self._wait_for_runs(grace)
+        self._hurried = False
+        for run in list(self._running):
+            run.interrupt(Stop.SHUTDOWN)
+        await self._wait_for_runs(STUCK_AFTER)
+        for run in self._running:
+            _log.error("%s %s cannot be ended; it is left behind and given back", run.plan.task.name, run.delivery.id)
+            self._settle(run.delivery, Again(0.0, counted=False), run)
+        return len(self._running)
+
+    def lose(self, run: Run) -> None:
+        """The lease of this run is gone: end it, it may run elsewhere."""
+        run.interrupt(Stop.LOST)
+        if self._backlog.discard(run):
+            self._leases.drop(run)
+            self._journal.lost(run.delivery, run.plan.task.name)
+
+    async def _turn(self) -> None:
+        room = self._room()
+        if room < 1:
+            self._changed.clear()
+            await self._changed.wait()
+            return
+        claimed_at = self._loop.time()
+        shares = dict.fromkeys(self._config.queues, room)
+        deliveries = await self._driver.dequeue(shares, room, self._config.visibility_timeout)
+        self._outage.over()
+        self._found_nothing = not deliveries
+        if deliveries:
+            self._accept(deliveries, claimed_at)
+        elif not self._over():
+            await self._doze(self._driver.wait(self._config.queues, self._wait_for()))
+
+    def _over(self) -> bool:
+        if self._stopping:
+            return True
+        if self._running or self._backlog or self._unwritten:
+            return False
+        if self._config.max_tasks is not None and self._begun >= self._config.max_tasks:
+            return True
+        return self._config.burst and self._found_nothing and self._loop.time() >= self._nothing_before
+
+    def _wait_for(self) -> float:
+        if not self._config.burst:
+            return LONGEST_WAIT
+        return max(0.01, min(LONGEST_WAIT, self._nothing_before - self._loop.time()))
+
+    def _room(self) -> int:
+        """How many more may be claimed now."""
+        if self._suspect is not None and self._loop.time() < self._quarantine_until:
+            return 0
+        room = self._config.concurrency + self._ahead() - len(self._running) - len(self._backlog)
+        if self._careful:
+            room = min(room, 1)
+        if self._config.max_tasks is not None:
+            room = min(room, self._config.max_tasks - self._begun)
+        return min(room, self._driver.limits.batch)
+
+    def _ahead(self) -> int:
+        """How many may be claimed beyond the slots: as many as there are slots while tasks are short."""
+        if self._suspect is not None or self._finished < self._ahead_from:
+            return 0
+        if self._config.claim_ahead is not None:
+            return self._config.claim_ahead
+        if not self._driver.limits.claim_ahead or not self._durations:
+            return 0
+        short = sum(self._durations) < SHORT_TASK * len(self._durations)
+        return self._config.concurrency if short else 0
+
+    def _accept(self, deliveries: Sequence[Delivery], claimed_at: float) -> None:
+        suspects: list[Run] = []
+        for delivery in deliveries:
+            self._begun += 1
+            run = self._admit(delivery, claimed_at)
+            if run is None:
+                continue
+            self._leases.add(run)
+            if run.suspect:
+                suspects.append(run)
+            else:
+                self._backlog.add(run)
+        self._careful = False
+        if suspects:
+            self._isolate(suspects)
+        self._fill()
+        if self._backlog and self._parking is None:
+            self._parking = self._loop.call_later(PARKED_AFTER, self._give_back_parked)
+
+    def _admit(self, delivery: Delivery, claimed_at: float) -> Run | None:
+        """The delivery as a run, or None if it cannot be run: then its outcome is on its way."""
+        try:
+            envelope = decode(delivery.body)
+            plan = self._planner.plan(envelope)
+        except UndecodableBody as error:
+            self._decide(delivery, "?", Verdict(bury("undecodable", error), one_line(error)))
+            return None
+        except (UnknownTask, NewerEnvelope) as error:
+            outcome = decide(error, delivery.attempt, self._planner.policy)
+            if isinstance(outcome, Dead):
+                outcome = bury("unknown", error)
+            self._decide(delivery, "?", Verdict(outcome, one_line(error)))
+            return None
+        if delivery.lost >= plan.policy.max_attempts:
+            text = f"{delivery.lost} workers in a row died or lost their lease while they held it"
+            self._decide(delivery, plan.task.name, Verdict(Dead("lost", text), text))
+            return None
+        position = self._positions[delivery.queue]
+        return Run(delivery, envelope, plan, position, claimed_at, self._config.visibility_timeout)
+
+    def _isolate(self, suspects: list[Run]) -> None:
+        """Run one suspect, and not before the others are safely back: if it kills us, they are not to blame."""
+        chosen = None
+        if self._suspect is None and len(self._running) < self._config.concurrency:
+            chosen = self._suspect = suspects.pop(0)
+            self._quarantine_until = self._loop.time() + QUARANTINE
+            self._loop.call_later(QUARANTINE, self._changed.set)
+        self._careful = bool(suspects)
+        returned = [self._give_back(run, QUARANTINE) for run in suspects]
+        if chosen is not None:
+            self._start(chosen, returned)
+
+    def _fill(self) -> None:
+        while self._backlog and len(self._running) < self._config.concurrency and not self._stopping:
+            self._start(self._backlog.pop())
+
+    def _start(self, run: Run, after: Sequence[asyncio.Future[None]] = ()) -> None:
+        self._running.add(run)
+        run.job = self._loop.create_task(self._work(run, after))
+
+    async def _work(self, run: Run, after: Sequence[asyncio.Future[None]]) -> None:
+        try:
+            verdict = await self._perform(run, after)
+        except Exception as error:  # ours, not the task's; still it must not cost a slot
+            _log.exception("%s %s: the worker failed to run it", run.plan.task.name, run.delivery.id)
+            verdict = Verdict(decide(error, run.delivery.attempt, run.plan.policy), one_line(error))
+        if run not in self._running:
+            return  # left behind by a shutdown that had to end
+        self._running.discard(run)
+        self._finished += 1
+        if run is self._suspect:
+            self._suspect = None
+        if verdict is None:
+            self._leases.drop(run)
+            self._journal.lost(run.delivery, run.plan.task.name)
+        else:
+            self._end(run, verdict)
+        self._fill()
+        self._changed.set()
+
+    async def _perform(self, run: Run, after: Sequence[asyncio.Future[None]]) -> Verdict | None:
+        if after:
+            await asyncio.wait(after)
+        if run.plan.lease != run.lease and not await self._leases.adopt(run):
+            return None
+        if run.stop is Stop.LOST:
+            return None
+        if run.stop is not None or self._loop.time() >= run.deadline:
+            return Verdict(Unstarted())
+        return await self._executor.execute(run, lambda: self._journal.started(run))
+
+    def _end(self, run: Run, verdict: Verdict) -> None:
+        self._durations.append(verdict.duration)
+        self._journal.decided(run.delivery, run.plan.task.name, verdict)
+        if isinstance(verdict.outcome, Unstarted):
+            self._take_back(verdict.outcome.delay)
+        self._settle(run.delivery, verdict.outcome, run)
+
+    def _decide(self, delivery: Delivery, task: str, verdict: Verdict) -> None:
+        self._finished += 1
+        self._journal.decided(delivery, task, verdict)
+        self._settle(delivery, verdict.outcome)
+
+    def _give_back(self, run: Run, delay: float) -> asyncio.Future[None]:
+        """Undo the claim; the future is done when that is written."""
+        self._take_back(delay)
+        returned: asyncio.Future[None] = self._loop.create_future()
+        self._settle(run.delivery, Unstarted(delay), run, returned)
+        return returned
+
+    def _take_back(self, delay: float) -> None:
+        self._begun -= 1
+        self._nothing_before = max(self._nothing_before, self._loop.time() + delay)
+
+    def _settle(
+        self, delivery: Delivery, outcome: Outcome, run: Run | None = None, written: asyncio.Future[None] | None = None
+    ) -> None:
+        def done(settled: Settled) -> None:
+            self._unwritten -= 1
+            if run is not None:
+                self._leases.drop(run)
+            if written is not None and not written.done():
+                written.set_result(None)
+            if settled is Settled.LOST:
+                self._journal.lost(delivery, run.plan.task.name if run is not None else "?")
+            if not self._unwritten:
+                self._changed.set()
+                self._wake_burst()
+
+        self._unwritten += 1
+        self._settler.put(delivery, outcome, done)
+
+    def _give_back_parked(self) -> None:
+        """Give back what waited too long for a slot, and claim nothing ahead until the slots turn over."""
+        self._parking = None
+        parked = self._backlog.take_older(self._loop.time() - PARKED_AFTER)
+        for run in parked:
+            self._give_back(run, 0.0)
+        if parked:
+            self._ahead_from = self._finished + self._config.concurrency
+        if self._backlog:
+            self._parking = self._loop.call_later(PARKED_AFTER / 4, self._give_back_parked)
+
+    async def _wait_for_runs(self, timeout: float) -> None:
+        deadline = self._loop.time() + timeout
+        while self._running and not self._hurried and (left := deadline - self._loop.time()) > 0:
+            self._changed.clear()
+            timer = self._loop.call_later(left, self._changed.set)
+            await self._changed.wait()
+            timer.cancel()
+
+    async def _doze(self, what: Coroutine[Any, Any, Any]) -> None:
+        """Wait for this, but not past a stop."""
+        if self._stopping:
+            what.close()
+            return
+        dozing = self._dozing = self._loop.create_task(what)
+        try:
+            await asyncio.wait([dozing])
+        finally:
+            self._dozing = None
+        if not dozing.cancelled():
+            dozing.result()
+
+    def _wake_burst(self) -> None:
+        if self._config.burst and self._dozing is not None:
+            self._dozing.cancel()

@@ -1,0 +1,61 @@
+"""Names the task that blocks the event loop, from a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+
+_log = logging.getLogger("asyncdq.worker")
+
+
+class Watchdog:
+    """Warns when the event loop has not turned for `patience` seconds: nothing is renewed meanwhile."""
+
+    def __init__(self, patience: float, name_of: Callable[[asyncio.Task[object]], str | None]) -> None:
+        """`name_of` tells which of our tasks an asyncio task runs, or None."""
+        self._patience = patience
+        self._name_of = name_of
+        self._loop = asyncio.get_running_loop()
+        self._turns = 0
+        self._closed = threading.Event()
+        self._loop_thread = threading.get_ident()
+        self._thread = threading.Thread(target=self._watch, name="asyncdq-watchdog", daemon=True)
+
+    def __enter__(self) -> Watchdog:
+        self._turn()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._timer.cancel()
+
+    def _turn(self) -> None:
+        self._turns += 1
+        self._timer = self._loop.call_later(self._patience / 4, self._turn)
+
+    def _watch(self) -> None:
+        seen, warned_at = self._turns, 0
+        while not self._closed.wait(self._patience):
+            if self._turns == seen and warned_at != seen and not self._loop.is_closed():
+                self._warn()
+                warned_at = seen
+            seen = self._turns
+
+    def _warn(self) -> None:
+        job = asyncio.current_task(self._loop)
+        name = None if job is None else self._name_of(job)
+        frame = sys._current_frames().get(self._loop_thread)
+        place = "".join(traceback.format_stack(frame, limit=8)) if frame is not None else ""
+        _log.error(
+            "%s has blocked the event loop for more than %.1f s: no lease is renewed meanwhile. Write it as a plain "
+            "function (it then runs in a thread), or with process=True\n%s",
+            name or "something outside our tasks",
+            self._patience,
+            place,
+            extra={"event": "loop_blocked", "task": name},
+        )

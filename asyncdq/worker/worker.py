@@ -1,0 +1,276 @@
+"""The worker as its users see it. Its heart is in `shift.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import AsyncGenerator, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+
+from .. import context, drivers, serializers
+from ..client import Client
+from ..drivers.base import BaseDriver
+from ..errors import ConfigurationError, TaskError
+from ..names import check_queue
+from ..retry import RetryPolicy
+from ..serializers.base import Serializer
+from ..task import registry
+from .config import Config
+from .executor import Executor
+from .journal import Journal
+from .leases import Leases
+from .outage import Outage
+from .plan import Planner
+from .pool import ProcessPool
+from .settler import Settler
+from .shift import Shift
+from .watchdog import Watchdog
+
+_log = logging.getLogger("asyncdq.worker")
+
+LAST_OUTCOMES = 10.0  # seconds that a worker which ends tries to write its last outcomes
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Worker:
+    """Runs the tasks of its queues, all the queues' tasks in the order in which the queues are named.
+
+    queue_driver        a driver, or the URL of one; connected if it is not, and then also closed
+    queues              names in priority order: a ready task of an earlier queue always comes first
+    concurrency         how many tasks run at once
+    max_tasks           end after exactly so many executions
+    burst               end when the queues are empty; delayed tasks do not count
+    serializer          reads messages, beside msgpack and json; and writes what tasks enqueue
+    worker_id           a name for the logs; default: host-pid-xxxx
+    heartbeat_interval  seconds between log lines that say that it lives, and what it does
+    grace_period        seconds that running tasks get to end after the first signal
+    visibility_timeout  seconds after which others take over when this worker dies
+    process_pool_size   processes for tasks with process=True, started when first needed; default: the CPUs
+    process_pool_max_tasks_per_child  replace a process after so many tasks
+    claim_ahead         tasks to claim beyond the slots; default: as many as slots while tasks are short;
+                        0 keeps the order of priorities strict to the last task
+    retry, timeout      for tasks that do not say: how to retry, and seconds until an attempt is ended
+    default_queue       where tasks that run here enqueue what names no queue
+
+    Raises ConfigurationError for a parameter out of range.
+    """
+
+    def __init__(
+        self,
+        queue_driver: BaseDriver | str,
+        queues: Iterable[str] = ("default",),
+        concurrency: int = 10,
+        max_tasks: int | None = None,
+        burst: bool = False,
+        serializer: Serializer | str = "msgpack",
+        worker_id: str | None = None,
+        heartbeat_interval: float = 60.0,
+        grace_period: float = 25.0,
+        visibility_timeout: float = 60.0,
+        process_pool_size: int | None = None,
+        process_pool_max_tasks_per_child: int | None = None,
+        claim_ahead: int | None = None,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = None,
+        default_queue: str = "default",
+    ) -> None:
+        self.driver = drivers.from_url(queue_driver) if isinstance(queue_driver, str) else queue_driver
+        self.serializer = serializers.load(serializer) if isinstance(serializer, str) else serializer
+        self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+        self.default_queue = check_queue(default_queue)
+        self.threads_left = 0
+        self._config = Config(
+            queues=tuple([queues] if isinstance(queues, str) else queues),
+            concurrency=concurrency,
+            max_tasks=max_tasks,
+            burst=burst,
+            worker_id=self.worker_id,
+            heartbeat_interval=heartbeat_interval,
+            grace_period=grace_period,
+            visibility_timeout=visibility_timeout,
+            process_pool_size=process_pool_size,
+            process_pool_max_tasks_per_child=process_pool_max_tasks_per_child,
+            claim_ahead=claim_ahead,
+            retry=retry or RetryPolicy(),
+            timeout=timeout,
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._shift: Shift | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._stopped = False
+        self._hurried = False
+        self._signals = 0
+
+    async def start(self, *, handle_signals: bool = True) -> None:
+        """Work until stopped, or until a burst or max_tasks is over. Cancelling it gives everything back.
+
+        With `handle_signals` the first SIGTERM or SIGINT drains, the second cancels what is running and
+        gives it back, the third ends the process at once with 128 + its number. Say False inside an
+        application that handles signals itself, and call `stop`.
+
+        Raises ConfigurationError, or DriverError when the backend refuses work for good.
+        """
+        if self._loop is not None:
+            raise TaskError("this worker has been started already")
+        self._loop = asyncio.get_running_loop()
+        with self._handling(handle_signals):
+            work = self._loop.create_task(self._work())
+            try:
+                await asyncio.shield(work)
+            except asyncio.CancelledError:
+                self.stop(now=True)
+                await asyncio.wait([work])
+                raise
+            finally:
+                self._loop = None
+                self._stopped = self._hurried = False
+
+    def stop(self, *, now: bool = False) -> None:
+        """Let the worker end: it claims nothing more and drains; `now`: cancels what is running, too.
+
+        May be called from any thread, at any time, repeatedly.
+        """
+        self._stopped = True
+        self._hurried = self._hurried or now
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._pass_on_stop)
+
+    def _pass_on_stop(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+        if self._shift is not None and self._stopped:
+            self._shift.stop(hurry=self._hurried)
+
+    async def _work(self) -> None:
+        config, outage, journal = self._config, Outage(), Journal()
+        self._check_tasks()
+        async with AsyncExitStack() as stack:
+            client = Client(self.driver, serializer=self.serializer, default_queue=self.default_queue)
+            if not await self._open(client, outage):
+                return
+            stack.push_async_callback(client.close)
+            context.sender.set(client)  # of this asyncio task, and so of every task that it starts
+            shift = await stack.enter_async_context(self._crew(config, outage, journal))
+            self._shift = shift
+            stack.callback(setattr, self, "_shift", None)
+            self._pass_on_stop()
+            _log.info(
+                "worker %s is ready: %s", self.worker_id, ", ".join(config.queues), extra={"event": "worker_ready"}
+            )
+            try:
+                await shift.claim()
+            finally:
+                self.threads_left = await shift.finish(config.grace_period)
+        _log.info("worker %s has ended: %s", self.worker_id, _counted(journal), extra={"event": "worker_ended"})
+
+    async def _open(self, client: Client, outage: Outage) -> bool:
+        """Connect, however long the backend is away; False if the worker was stopped meanwhile."""
+        opening = self._opening = asyncio.create_task(_retried(client, outage))
+        if self._stopped:
+            opening.cancel()
+        await asyncio.wait([opening])
+        self._opening = None
+        if opening.cancelled():
+            return False
+        opening.result()
+        return True
+
+    @asynccontextmanager
+    async def _crew(self, config: Config, outage: Outage, journal: Journal) -> AsyncGenerator[Shift]:
+        """All that the shift needs, each outliving what depends on it."""
+        driver = self.driver
+        async with AsyncExitStack() as stack:
+            settler = Settler(driver, outage)
+            stack.push_async_callback(_write_last, settler)
+            leases = Leases(driver, outage, lambda run: shift.lose(run))
+            stack.push_async_callback(leases.close)
+            threads = ThreadPoolExecutor(config.concurrency, thread_name_prefix="asyncdq")
+            stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+            size = _cpus() if config.process_pool_size is None else config.process_pool_size
+            pool = ProcessPool(
+                size, max_tasks_per_child=config.process_pool_max_tasks_per_child, sender=context.sender.get()
+            )
+            stack.push_async_callback(pool.close)
+            readable = [*map(serializers.load, ("msgpack", "json")), self.serializer]
+            executor = Executor(threads, pool, {reader.content_type: reader for reader in readable})
+            planner = Planner(config.retry, config.timeout, config.visibility_timeout, driver.limits.hold)
+            shift = Shift(config, driver, executor, settler, leases, planner, journal, outage)
+            heart = asyncio.create_task(self._beat(shift, executor, journal))
+            stack.callback(heart.cancel)
+            stack.enter_context(Watchdog(config.visibility_timeout / 3, shift.name_of))
+            yield shift
+
+    async def _beat(self, shift: Shift, executor: Executor, journal: Journal) -> None:
+        while True:
+            await asyncio.sleep(self._config.heartbeat_interval)
+            facts = {"event": "worker_heartbeat", "running": shift.running, "stuck": len(executor.stuck)}
+            text = "worker %s is alive: %d running, %d stuck, %s"
+            _log.info(
+                text,
+                self.worker_id,
+                shift.running,
+                len(executor.stuck),
+                _counted(journal),
+                extra=facts | journal.counts,
+            )
+
+    def _check_tasks(self) -> None:
+        of_processes = [task.name for task in registry().values() if task.process]
+        if self._config.process_pool_size == 0 and of_processes:
+            raise ConfigurationError(
+                f"process_pool_size is 0, but these tasks need a process: {', '.join(of_processes)}; "
+                "give the worker a pool, or let another worker have these modules"
+            )
+
+    @contextmanager
+    def _handling(self, wanted: bool) -> Generator[None]:
+        if not wanted:
+            yield
+            return
+        if threading.current_thread() is not threading.main_thread():
+            raise ConfigurationError("only the main thread can handle signals: use start(handle_signals=False) here")
+        loop = asyncio.get_running_loop()
+        self._signals = 0
+        for number in SIGNALS:
+            loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            yield
+        finally:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self._signals += 1
+        if self._signals == 1:
+            text = "%s: finishing what is running, for up to %g s; the same again cancels it"
+            _log.warning(text, number.name, self._config.grace_period)
+            self.stop()
+        elif self._signals == 2:
+            _log.warning("%s: cancelling what is running and giving it back; once more ends at once", number.name)
+            self.stop(now=True)
+        else:
+            os._exit(128 + number)
+
+
+async def _retried(client: Client, outage: Outage) -> None:
+    await outage.persist(lambda: client.open(ambient=False))
+
+
+async def _write_last(settler: Settler) -> None:
+    if not await settler.drain(LAST_OUTCOMES):
+        _log.error("the backend does not answer: the last outcomes are not written, their tasks will run again")
+
+
+def _counted(journal: Journal) -> str:
+    return ", ".join(f"{number} {what}" for what, number in sorted(journal.counts.items())) or "nothing done"
+
+
+def _cpus() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -1,0 +1,29 @@
+"""What asyncdq uses of msgpack, which ships without types."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+class ExtType(NamedTuple):
+    code: int
+    data: bytes
+
+class Packer:
+    def __init__(self, *, strict_types: bool = ...) -> None: ...
+    def pack(self, obj: object) -> bytes: ...
+
+class Unpacker:
+    def __init__(self, *, max_buffer_size: int = ...) -> None: ...
+    def feed(self, next_bytes: bytes) -> None: ...
+    def skip(self) -> None: ...
+    def read_array_header(self) -> int: ...
+    def unpack(self) -> Any: ...
+
+def packb(o: object, *, default: Callable[[Any], object] = ..., strict_types: bool = ...) -> bytes: ...
+def unpackb(
+    packed: bytes,
+    *,
+    ext_hook: Callable[[int, bytes], object] = ...,
+    strict_map_key: bool = ...,
+    timestamp: int = ...,
+    max_array_len: int = ...,
+) -> Any: ...
