@@ -61,7 +61,7 @@ def decode(body: bytes) -> Envelope:
     """What `encode` was given. Raises `NewerEnvelope`, and `UndecodableBody` for everything else that is wrong."""
     try:
         fields: Any = unpackb(body, strict_map_key=False, max_array_len=LONGEST_ARRAY)
-        shape: tuple[type, ...] = (type(fields), *map(type, fields))
+        shape = tuple(map(type, (fields, *fields)))
     except Exception as error:  # the bytes are anybody's, and the parser raises whatever it likes
         raise _misfit(body, str(error)) from error
     if shape != _SHAPE or fields[0] != VERSION:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
@@ -59,13 +59,13 @@ def enqueue(
 def parse(text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Positional and named arguments from JSON. Raises InvalidCall."""
     try:
-        value: Any = json.loads(text)
+        value: dict[str, Any] | list[Any] | str | float | None = json.loads(text)
     except ValueError as error:
         raise InvalidCall(f"ARGS_JSON is not JSON: {error}") from None
     if isinstance(value, list):
         return tuple(value), {}
     if isinstance(value, dict):
-        return (), cast("dict[str, Any]", value)
+        return (), value
     raise InvalidCall(f"ARGS_JSON is a JSON list or object, such as '[1, \"a\"]' or '{{\"x\": 1}}', not {text}")
 
 

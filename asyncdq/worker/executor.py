@@ -21,11 +21,10 @@ from ..serializers.base import Serializer
 from ..signals import Signal
 from .job import Job, Verdict
 from .pool import ProcessPool
-from .run import Run, Stop
+from .run import PARKED_AFTER, Run, Stop
 
 _log = logging.getLogger("asyncdq.worker")
 
-PARKED_AFTER = 1.0  # seconds that a process task may wait for a process before another worker gets it
 STUCK_AFTER = 5.0  # seconds after its end was asked for that a task is reported as stuck
 
 _ANY = frozenset(Stop)
@@ -42,6 +41,7 @@ class Executor:
         self._pool = pool
         self._serializers = serializers
         self.stuck: set[Run] = set()
+        self.threads_left = 0  # threads that still run a task which was given back at shutdown
 
     async def execute(self, run: Run, started: Callable[[], None]) -> Verdict | None:
         """Run the task to its end; `started` is called when it really begins. Raises nothing that a task does."""
@@ -121,7 +121,9 @@ class Executor:
             if timer is not None:
                 timer.cancel()
                 self.stuck.discard(run)
-            thread.add_done_callback(_retrieve)
+            if not thread.done():
+                self.threads_left += 1
+                thread.add_done_callback(self._thread_ended)
 
     async def _in_process(
         self,
@@ -143,6 +145,11 @@ class Executor:
             return await self._pool.run(job, timeout=run.plan.timeout, started=begin)
         finally:
             parked.cancel()
+
+    def _thread_ended(self, thread: asyncio.Future[None]) -> None:
+        self.threads_left -= 1
+        if not thread.cancelled():
+            thread.exception()  # nobody else asks for it: its task has been given back
 
     def _time_out(self, run: Run) -> None:
         run.interrupt(Stop.TIMEOUT)
@@ -200,8 +207,3 @@ def _forget_cancellation() -> None:
     job = asyncio.current_task()
     while job is not None and job.cancelling():
         job.uncancel()
-
-
-def _retrieve(thread: asyncio.Future[None]) -> None:
-    if not thread.cancelled():
-        thread.exception()  # of a thread that was left behind: nobody else asks, and that is no news

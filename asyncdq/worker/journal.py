@@ -20,15 +20,14 @@ class Journal:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
+    def __str__(self) -> str:
+        return ", ".join(f"{number} {what}" for what, number in sorted(self.counts.items())) or "nothing done"
+
     def started(self, run: Run) -> None:
         """The task begins."""
         if _log.isEnabledFor(logging.INFO):
             attempt, most = run.delivery.attempt, run.plan.policy.max_attempts
             _say("task_started", f"attempt {attempt} of {most}", run.delivery, run.plan.task.name, max_attempts=most)
-
-    def ended(self, run: Run, verdict: Verdict) -> None:
-        """The task has a verdict."""
-        self.decided(run.delivery, run.plan.task.name, verdict)
 
     def decided(self, delivery: Delivery, task: str, verdict: Verdict) -> None:
         """The delivery has a verdict, whether it could be run or not; `task` may be unknown here."""

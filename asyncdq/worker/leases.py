@@ -11,7 +11,7 @@ from ..drivers.base import BaseDriver
 from ..errors import DriverError
 from ..message import Delivery
 from .outage import Outage
-from .run import Run
+from .run import Run, Stop
 
 _log = logging.getLogger("asyncdq.worker")
 
@@ -24,10 +24,10 @@ class Leases:
     short-lived runs cost nothing.
     """
 
-    def __init__(self, driver: BaseDriver, outage: Outage, on_lost: Callable[[Run], None]) -> None:
+    def __init__(self, driver: BaseDriver, outage: Outage) -> None:
+        self.on_lost: Callable[[Run], None] = lambda run: run.interrupt(Stop.LOST)
         self._driver = driver
         self._outage = outage
-        self._on_lost = on_lost
         self._groups: dict[float, dict[Delivery, Run]] = {}
         self._renewals: dict[float, asyncio.Task[None]] = {}
         self._adoptions = Batcher[Run, bool](self._adopt, driver.limits.batch)
@@ -86,7 +86,7 @@ class Leases:
             if run.delivery not in lost:
                 run.deadline = asked_at + lease
             elif self.holds(run):  # else its outcome was written in the meantime
-                self._on_lost(run)
+                self.on_lost(run)
         return lost
 
     async def _adopt(self, runs: list[Run]) -> Sequence[bool | BaseException]:

@@ -15,7 +15,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from ..errors import AsyncdqError, DriverError
 from ..retry import one_line
@@ -117,8 +117,7 @@ class WorkerEnd(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one too, but not a subclass
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio.Protocol."""

@@ -121,7 +121,8 @@ class PoolProcess:
             self._set_gone()
         else:
             # What it has written is read first. Then comes the end, even if a process of its own still holds the pipe.
-            self._socket.shutdown(socket.SHUT_RD)
+            with suppress(OSError):  # closed already, but the event loop has not said so yet
+                self._socket.shutdown(socket.SHUT_RD)
 
     def _set_gone(self) -> None:
         if not self.gone.done():

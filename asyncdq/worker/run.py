@@ -9,6 +9,8 @@ from ..envelope import Envelope
 from ..message import Delivery
 from .plan import Plan
 
+PARKED_AFTER = 1.0  # seconds that a claimed run may wait for a slot or a process before another worker gets it
+
 
 class Stop(Enum):
     """Why a run is ended before its task returns."""

@@ -13,56 +13,41 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from ..drivers.base import BaseDriver
-from ..envelope import decode
-from ..errors import ConnectionLost, DriverError, NewerEnvelope, UndecodableBody, UnknownTask
-from ..message import Again, Dead, Delivery, Outcome, Unstarted
-from ..retry import bury, decide, one_line
+from ..errors import ConnectionLost, DriverError
+from ..message import Again, Delivery, Outcome, Unstarted
+from ..retry import decide, one_line
+from .admission import Refusal, admit
+from .ahead import Ahead
 from .backlog import Backlog
 from .config import Config
-from .executor import STUCK_AFTER, Executor
+from .crew import Crew
+from .executor import STUCK_AFTER
 from .job import Verdict
-from .journal import Journal
-from .leases import Leases
-from .outage import Outage
-from .plan import Planner
-from .run import Run, Stop
-from .settler import Settled, Settler
+from .run import PARKED_AFTER, Run, Stop
+from .settler import Settled
+from .suspicion import QUARANTINE, Suspicion
 
 _log = logging.getLogger("asyncdq.worker")
 
-PARKED_AFTER = 1.0  # seconds that a claimed run may wait for a slot before another worker gets it
-QUARANTINE = 1.0  # seconds: a suspect's first, in which nothing is claimed beside it; and how long others stay away
-SHORT_TASK = 0.005  # seconds: below this average, claiming ahead hides the round trip
 LONGEST_WAIT = 30.0  # seconds of one `wait`
 
 
 class Shift:
     """One stretch of work, from the first claim to the last outcome handed to the settler."""
 
-    def __init__(
-        self,
-        config: Config,
-        driver: BaseDriver,
-        executor: Executor,
-        settler: Settler,
-        leases: Leases,
-        planner: Planner,
-        journal: Journal,
-        outage: Outage,
-    ) -> None:
+    def __init__(self, config: Config, crew: Crew) -> None:
         self._config = config
-        self._driver = driver
-        self._executor = executor
-        self._settler = settler
-        self._leases = leases
-        self._planner = planner
-        self._journal = journal
-        self._outage = outage
+        self._driver = crew.driver
+        self._executor = crew.executor
+        self._settler = crew.settler
+        self._leases = crew.leases
+        self._planner = crew.planner
+        self._journal = crew.journal
+        self._outage = crew.outage
+        self._leases.on_lost = self._lose
         self._loop = asyncio.get_running_loop()
         self._positions = {queue: position for position, queue in enumerate(config.queues)}
         self._backlog = Backlog(len(config.queues))
@@ -75,12 +60,8 @@ class Shift:
         self._found_nothing = False
         self._nothing_before = 0.0  # burst: something given back is due again at this time
         self._begun = 0
-        self._finished = 0
-        self._ahead_from = 0  # claim ahead again once so many have finished
-        self._durations: deque[float] = deque(maxlen=100)
-        self._suspect: Run | None = None
-        self._quarantine_until = 0.0
-        self._careful = False
+        self._ahead = Ahead(config.concurrency, config.claim_ahead, self._driver.limits.claim_ahead)
+        self._suspicion = Suspicion()
         self._parking: asyncio.TimerHandle | None = None
 
     def stop(self, *, hurry: bool = False) -> None:
@@ -131,13 +112,6 @@ class Shift:
             self._settle(run.delivery, Again(0.0, counted=False), run)
         return len(self._running)
 
-    def lose(self, run: Run) -> None:
-        """The lease of this run is gone: end it, it may run elsewhere."""
-        run.interrupt(Stop.LOST)
-        if self._backlog.discard(run):
-            self._leases.drop(run)
-            self._journal.lost(run.delivery, run.plan.task.name)
-
     async def _turn(self) -> None:
         room = self._room()
         if room < 1:
@@ -153,6 +127,12 @@ class Shift:
             self._accept(deliveries, claimed_at)
         elif not self._over():
             await self._doze(self._driver.wait(self._config.queues, self._wait_for()))
+
+    def _lose(self, run: Run) -> None:
+        run.interrupt(Stop.LOST)
+        if self._backlog.discard(run):
+            self._leases.drop(run)
+            self._journal.lost(run.delivery, run.plan.task.name)
 
     def _over(self) -> bool:
         if self._stopping:
@@ -170,76 +150,39 @@ class Shift:
 
     def _room(self) -> int:
         """How many more may be claimed now."""
-        if self._suspect is not None and self._loop.time() < self._quarantine_until:
-            return 0
-        room = self._config.concurrency + self._ahead() - len(self._running) - len(self._backlog)
-        if self._careful:
-            room = min(room, 1)
+        ahead = 0 if self._suspicion.suspect is not None else self._ahead.room()
+        room = self._config.concurrency + ahead - len(self._running) - len(self._backlog)
         if self._config.max_tasks is not None:
             room = min(room, self._config.max_tasks - self._begun)
-        return min(room, self._driver.limits.batch)
-
-    def _ahead(self) -> int:
-        """How many may be claimed beyond the slots: as many as there are slots while tasks are short."""
-        if self._suspect is not None or self._finished < self._ahead_from:
-            return 0
-        if self._config.claim_ahead is not None:
-            return self._config.claim_ahead
-        if not self._driver.limits.claim_ahead or not self._durations:
-            return 0
-        short = sum(self._durations) < SHORT_TASK * len(self._durations)
-        return self._config.concurrency if short else 0
+        return self._suspicion.room(min(room, self._driver.limits.batch), self._loop.time())
 
     def _accept(self, deliveries: Sequence[Delivery], claimed_at: float) -> None:
         suspects: list[Run] = []
         for delivery in deliveries:
             self._begun += 1
-            run = self._admit(delivery, claimed_at)
-            if run is None:
+            position = self._positions[delivery.queue]
+            run = admit(delivery, self._planner, position, claimed_at, self._config.visibility_timeout)
+            if isinstance(run, Refusal):
+                self._journal.decided(delivery, run.task, run.verdict)
+                self._settle(delivery, run.verdict.outcome)
                 continue
             self._leases.add(run)
             if run.suspect:
                 suspects.append(run)
             else:
                 self._backlog.add(run)
-        self._careful = False
-        if suspects:
-            self._isolate(suspects)
+        self._isolate(suspects)
         self._fill()
         if self._backlog and self._parking is None:
             self._parking = self._loop.call_later(PARKED_AFTER, self._give_back_parked)
 
-    def _admit(self, delivery: Delivery, claimed_at: float) -> Run | None:
-        """The delivery as a run, or None if it cannot be run: then its outcome is on its way."""
-        try:
-            envelope = decode(delivery.body)
-            plan = self._planner.plan(envelope)
-        except UndecodableBody as error:
-            self._decide(delivery, "?", Verdict(bury("undecodable", error), one_line(error)))
-            return None
-        except (UnknownTask, NewerEnvelope) as error:
-            outcome = decide(error, delivery.attempt, self._planner.policy)
-            if isinstance(outcome, Dead):
-                outcome = bury("unknown", error)
-            self._decide(delivery, "?", Verdict(outcome, one_line(error)))
-            return None
-        if delivery.lost >= plan.policy.max_attempts:
-            text = f"{delivery.lost} workers in a row died or lost their lease while they held it"
-            self._decide(delivery, plan.task.name, Verdict(Dead("lost", text), text))
-            return None
-        position = self._positions[delivery.queue]
-        return Run(delivery, envelope, plan, position, claimed_at, self._config.visibility_timeout)
-
     def _isolate(self, suspects: list[Run]) -> None:
         """Run one suspect, and not before the others are safely back: if it kills us, they are not to blame."""
-        chosen = None
-        if self._suspect is None and len(self._running) < self._config.concurrency:
-            chosen = self._suspect = suspects.pop(0)
-            self._quarantine_until = self._loop.time() + QUARANTINE
-            self._loop.call_later(QUARANTINE, self._changed.set)
-        self._careful = bool(suspects)
+        slot_free = len(self._running) < self._config.concurrency
+        chosen = self._suspicion.choose(suspects, slot_free, self._loop.time())
         returned = [self._give_back(run, QUARANTINE) for run in suspects]
         if chosen is not None:
+            self._loop.call_later(QUARANTINE, self._changed.set)
             self._start(chosen, returned)
 
     def _fill(self) -> None:
@@ -259,9 +202,7 @@ class Shift:
         if run not in self._running:
             return  # left behind by a shutdown that had to end
         self._running.discard(run)
-        self._finished += 1
-        if run is self._suspect:
-            self._suspect = None
+        self._suspicion.ended(run)
         if verdict is None:
             self._leases.drop(run)
             self._journal.lost(run.delivery, run.plan.task.name)
@@ -282,16 +223,11 @@ class Shift:
         return await self._executor.execute(run, lambda: self._journal.started(run))
 
     def _end(self, run: Run, verdict: Verdict) -> None:
-        self._durations.append(verdict.duration)
+        self._ahead.ended(verdict.duration)
         self._journal.decided(run.delivery, run.plan.task.name, verdict)
         if isinstance(verdict.outcome, Unstarted):
             self._take_back(verdict.outcome.delay)
         self._settle(run.delivery, verdict.outcome, run)
-
-    def _decide(self, delivery: Delivery, task: str, verdict: Verdict) -> None:
-        self._finished += 1
-        self._journal.decided(delivery, task, verdict)
-        self._settle(delivery, verdict.outcome)
 
     def _give_back(self, run: Run, delay: float) -> asyncio.Future[None]:
         """Undo the claim; the future is done when that is written."""
@@ -309,6 +245,7 @@ class Shift:
     ) -> None:
         def done(settled: Settled) -> None:
             self._unwritten -= 1
+            self._found_nothing = False  # a burst claims once more: this may be ready again, or have enqueued more
             if run is not None:
                 self._leases.drop(run)
             if written is not None and not written.done():
@@ -329,7 +266,7 @@ class Shift:
         for run in parked:
             self._give_back(run, 0.0)
         if parked:
-            self._ahead_from = self._finished + self._config.concurrency
+            self._ahead.pause()
         if self._backlog:
             self._parking = self._loop.call_later(PARKED_AFTER / 4, self._give_back_parked)
 

@@ -9,9 +9,8 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import AsyncGenerator, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Generator, Iterable
+from contextlib import AsyncExitStack, contextmanager
 
 from .. import context, drivers, serializers
 from ..client import Client
@@ -22,19 +21,13 @@ from ..retry import RetryPolicy
 from ..serializers.base import Serializer
 from ..task import registry
 from .config import Config
-from .executor import Executor
-from .journal import Journal
-from .leases import Leases
+from .crew import Crew, assemble
 from .outage import Outage
-from .plan import Planner
-from .pool import ProcessPool
-from .settler import Settler
 from .shift import Shift
 from .watchdog import Watchdog
 
 _log = logging.getLogger("asyncdq.worker")
 
-LAST_OUTCOMES = 10.0  # seconds that a worker which ends tries to write its last outcomes
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -84,7 +77,7 @@ class Worker:
         self.serializer = serializers.load(serializer) if isinstance(serializer, str) else serializer
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self.default_queue = check_queue(default_queue)
-        self.threads_left = 0
+        self.left_behind = 0  # tasks that could not be ended at shutdown; they die with this process
         self._config = Config(
             queues=tuple([queues] if isinstance(queues, str) else queues),
             concurrency=concurrency,
@@ -148,17 +141,18 @@ class Worker:
             self._shift.stop(hurry=self._hurried)
 
     async def _work(self) -> None:
-        config, outage, journal = self._config, Outage(), Journal()
+        config, outage = self._config, Outage()
         self._check_tasks()
+        client = Client(self.driver, serializer=self.serializer, default_queue=self.default_queue)
         async with AsyncExitStack() as stack:
-            client = Client(self.driver, serializer=self.serializer, default_queue=self.default_queue)
             if not await self._open(client, outage):
                 return
             stack.push_async_callback(client.close)
             context.sender.set(client)  # of this asyncio task, and so of every task that it starts
-            shift = await stack.enter_async_context(self._crew(config, outage, journal))
-            self._shift = shift
-            stack.callback(setattr, self, "_shift", None)
+            crew = await stack.enter_async_context(assemble(config, client, outage))
+            shift = self._shift = Shift(config, crew)
+            stack.callback(asyncio.create_task(self._beat(shift, crew)).cancel)
+            stack.enter_context(Watchdog(config.visibility_timeout / 3, shift.name_of))
             self._pass_on_stop()
             _log.info(
                 "worker %s is ready: %s", self.worker_id, ", ".join(config.queues), extra={"event": "worker_ready"}
@@ -166,8 +160,9 @@ class Worker:
             try:
                 await shift.claim()
             finally:
-                self.threads_left = await shift.finish(config.grace_period)
-        _log.info("worker %s has ended: %s", self.worker_id, _counted(journal), extra={"event": "worker_ended"})
+                self.left_behind = await shift.finish(config.grace_period) + crew.executor.threads_left
+                self._shift = None
+        _log.info("worker %s has ended: %s", self.worker_id, crew.journal, extra={"event": "worker_ended"})
 
     async def _open(self, client: Client, outage: Outage) -> bool:
         """Connect, however long the backend is away; False if the worker was stopped meanwhile."""
@@ -181,44 +176,13 @@ class Worker:
         opening.result()
         return True
 
-    @asynccontextmanager
-    async def _crew(self, config: Config, outage: Outage, journal: Journal) -> AsyncGenerator[Shift]:
-        """All that the shift needs, each outliving what depends on it."""
-        driver = self.driver
-        async with AsyncExitStack() as stack:
-            settler = Settler(driver, outage)
-            stack.push_async_callback(_write_last, settler)
-            leases = Leases(driver, outage, lambda run: shift.lose(run))
-            stack.push_async_callback(leases.close)
-            threads = ThreadPoolExecutor(config.concurrency, thread_name_prefix="asyncdq")
-            stack.callback(threads.shutdown, wait=False, cancel_futures=True)
-            size = _cpus() if config.process_pool_size is None else config.process_pool_size
-            pool = ProcessPool(
-                size, max_tasks_per_child=config.process_pool_max_tasks_per_child, sender=context.sender.get()
-            )
-            stack.push_async_callback(pool.close)
-            readable = [*map(serializers.load, ("msgpack", "json")), self.serializer]
-            executor = Executor(threads, pool, {reader.content_type: reader for reader in readable})
-            planner = Planner(config.retry, config.timeout, config.visibility_timeout, driver.limits.hold)
-            shift = Shift(config, driver, executor, settler, leases, planner, journal, outage)
-            heart = asyncio.create_task(self._beat(shift, executor, journal))
-            stack.callback(heart.cancel)
-            stack.enter_context(Watchdog(config.visibility_timeout / 3, shift.name_of))
-            yield shift
-
-    async def _beat(self, shift: Shift, executor: Executor, journal: Journal) -> None:
+    async def _beat(self, shift: Shift, crew: Crew) -> None:
         while True:
             await asyncio.sleep(self._config.heartbeat_interval)
-            facts = {"event": "worker_heartbeat", "running": shift.running, "stuck": len(executor.stuck)}
+            facts = {"event": "worker_heartbeat", "running": shift.running, "stuck": len(crew.executor.stuck)}
             text = "worker %s is alive: %d running, %d stuck, %s"
-            _log.info(
-                text,
-                self.worker_id,
-                shift.running,
-                len(executor.stuck),
-                _counted(journal),
-                extra=facts | journal.counts,
-            )
+            values = self.worker_id, shift.running, len(crew.executor.stuck), crew.journal
+            _log.info(text, *values, extra=facts | crew.journal.counts)
 
     def _check_tasks(self) -> None:
         of_processes = [task.name for task in registry().values() if task.process]
@@ -260,17 +224,3 @@ class Worker:
 
 async def _retried(client: Client, outage: Outage) -> None:
     await outage.persist(lambda: client.open(ambient=False))
-
-
-async def _write_last(settler: Settler) -> None:
-    if not await settler.drain(LAST_OUTCOMES):
-        _log.error("the backend does not answer: the last outcomes are not written, their tasks will run again")
-
-
-def _counted(journal: Journal) -> str:
-    return ", ".join(f"{number} {what}" for what, number in sorted(journal.counts.items())) or "nothing done"
-
-
-def _cpus() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -162,12 +162,14 @@ class Model:
         """The ids that were in the graves."""
         return [id for id in ids if self.graves.pop((queue, id), None)]
 
-    def purge(self, queue: str) -> int:
-        """How many are deleted: all but what is leased."""
-        gone = [key for key, row in self.rows.items() if key[0] == queue and row.state is not State.LEASED]
-        for key in gone:
+    def purge(self, queue: str, deleted: int) -> None:
+        """Check that this number is legal, and make it so. A lease that lapsed may count as one, or as none."""
+        states = {key: row.state for key, row in self.rows.items() if key[0] == queue}
+        gone = [key for key, state in states.items() if state in (State.READY, State.DELAYED)]
+        lapsed = [key for key, state in states.items() if state is State.LAPSED]
+        assert deleted in (len(gone), len(gone) + len(lapsed))
+        for key in gone if deleted == len(gone) else gone + lapsed:
             del self.rows[key]
-        return len(gone)
 
     def check_dead(self, queue: str, found: Sequence[DeadLetter]) -> None:
         """Check that these are the queue's dead letters, the oldest first."""

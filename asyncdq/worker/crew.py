@@ -1,0 +1,70 @@
+"""All that a shift works with, each outliving what depends on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from .. import serializers
+from ..client import Client
+from ..drivers.base import BaseDriver
+from .config import Config
+from .executor import Executor
+from .journal import Journal
+from .leases import Leases
+from .outage import Outage
+from .plan import Planner
+from .pool import ProcessPool
+from .settler import Settler
+
+_log = logging.getLogger("asyncdq.worker")
+
+LAST_OUTCOMES = 10.0  # seconds that a worker which ends tries to write its last outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The driver, and what the worker has built around it."""
+
+    driver: BaseDriver
+    executor: Executor
+    settler: Settler
+    leases: Leases
+    planner: Planner
+    journal: Journal
+    outage: Outage
+
+
+@asynccontextmanager
+async def assemble(config: Config, client: Client, outage: Outage) -> AsyncGenerator[Crew]:
+    """A crew on the client's driver. On leaving: processes and threads end, then renewal, then the last
+    outcomes are written."""
+    driver = client.driver
+    async with AsyncExitStack() as stack:
+        settler = Settler(driver, outage)
+        stack.push_async_callback(_write_last, settler)
+        leases = Leases(driver, outage)
+        stack.push_async_callback(leases.close)
+        threads = ThreadPoolExecutor(config.concurrency, thread_name_prefix="asyncdq")
+        stack.callback(threads.shutdown, wait=False, cancel_futures=True)
+        size = _cpus() if config.process_pool_size is None else config.process_pool_size
+        pool = ProcessPool(size, max_tasks_per_child=config.process_pool_max_tasks_per_child, sender=client)
+        stack.push_async_callback(pool.close)
+        readers = [*map(serializers.load, ("msgpack", "json")), client.serializer]
+        executor = Executor(threads, pool, {reader.content_type: reader for reader in readers})
+        planner = Planner(config.retry, config.timeout, config.visibility_timeout, driver.limits.hold)
+        yield Crew(driver, executor, settler, leases, planner, Journal(), outage)
+
+
+async def _write_last(settler: Settler) -> None:
+    if not await settler.drain(LAST_OUTCOMES):
+        _log.error("the backend does not answer: the last outcomes are not written, their tasks will run again")
+
+
+def _cpus() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -1,0 +1,235 @@
+"""Fitting: what a task's annotation names is what the task gets, through every serializer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum, Flag, IntEnum, StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, NewType, Optional, TypeVar
+from uuid import UUID
+
+import pytest
+from pydantic import BaseModel, Field
+
+from asyncdq.arguments import Fitter, fitter
+from asyncdq.errors import InvalidCall
+from asyncdq.serializers import load
+
+if TYPE_CHECKING:
+    from nowhere import Ghost  # type: ignore[import-not-found]  # the point of the test: it is not there at run time
+
+T = TypeVar("T")
+Name = NewType("Name", str)
+Folder = NewType("Folder", Path)
+
+
+class Color(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Level(IntEnum):
+    LOW = 1
+
+
+class Word(StrEnum):
+    YES = "yes"
+
+
+class Rights(Flag):
+    READ = 1
+    WRITE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    path: Path
+    color: Color = Color.RED
+    size: int = field(init=False, default=7)
+
+
+@dataclass
+class Box(Generic[T]):
+    content: T
+
+
+class User(BaseModel):
+    id: int = Field(alias="_id")
+    avatar: File | None = None
+    key: bytes = b""
+    born: date = date(2000, 1, 1)
+
+
+class Spot(NamedTuple):
+    x: int
+    path: Path
+
+
+class Arbitrary:
+    pass
+
+
+@dataclass
+class Holder:
+    path: Path
+    thing: Arbitrary | None = None
+
+
+def of(annotation: Any) -> Fitter | None:
+    """The fitter of a function with one parameter of that annotation."""
+
+    def task(value: Any) -> None: ...
+
+    task.__annotations__ = {"value": annotation}
+    return fitter(task)
+
+
+FILE = File(Path("a"), Color.BLUE)
+USER = User(_id=1, avatar=FILE, key=b"\xff\x00")
+
+RESTORED: list[tuple[Any, object]] = [
+    (Path, Path("a/b")),
+    (Path | None, Path("a")),
+    (Optional[Path], None),  # noqa: UP045 - the old spelling must work too
+    (str | Path, "a"),
+    (bytes | Path, b"\xff\x00"),
+    (bytes | UUID | Path, b"0123456789abcdef"),
+    (tuple[bytes, Path], (b"\xff", Path("a"))),
+    (tuple[Path, ...], (Path("a"), Path("b"))),
+    (list[Path], [Path("a")]),
+    (Sequence[Path], [Path("a")]),
+    (Iterable[Path], [Path("a")]),
+    (set[Path], {Path("a")}),
+    (Mapping[str, Path], {"a": Path("b")}),
+    (dict[UUID, list[Color]], {UUID(int=1): [Color.RED]}),
+    (dict[Color, int], {Color.RED: 1}),
+    (Color, Color.RED),
+    (Level, Level.LOW),
+    (Word, Word.YES),
+    (Rights, Rights.READ | Rights.WRITE),
+    (Literal[Color.RED], Color.RED),
+    (File, FILE),
+    (list[File], [FILE, FILE]),
+    (Box[Path], Box(Path("a"))),
+    (Holder, Holder(Path("a"))),
+    (User, USER),
+    (list[User], [USER]),
+    (dict[str, User | None], {"a": USER, "b": None}),
+    (Spot, Spot(1, Path("a"))),
+    (Folder, Path("a")),
+    (Annotated[Path, "where"], Path("a")),
+]
+
+
+@pytest.mark.parametrize("name", ["msgpack", "json"])
+@pytest.mark.parametrize(("annotation", "value"), RESTORED, ids=repr)
+def test_what_the_annotation_names_comes_back_through_a_serializer(name: str, annotation: Any, value: object) -> None:
+    serializer, fit = load(name), of(annotation)
+    arrived: Any = serializer.loads(serializer.dumps([[value], {"value": value}]))
+    assert fit is not None
+    assert fit(*arrived) == ((value,), {"value": value})
+    assert type(fit(*arrived)[0][0]) is type(value)
+
+
+def plain(a: int, b: str | None, c: dict[str, list[datetime]], *rest: Decimal, d: Any = 1, **more: UUID) -> Path: ...
+
+
+def bare(a, b=Path("x"), *c, **d):  # type: ignore[no-untyped-def]
+    ...
+
+
+def test_a_task_whose_parameters_are_plain_needs_no_fitter() -> None:
+    assert fitter(plain) is None
+    assert fitter(bare) is None
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [int, bytes, None, Any, object, list, dict, tuple[int, ...], set[UUID], frozenset[str], bool | None, Name]
+    + [Sequence[bytes], Mapping[str, float], Literal["a", 1], Callable[[Path], None], T, list["Missing"], "Missing"],
+    ids=repr,
+)
+def test_a_plain_annotation_needs_no_fitter(annotation: Any) -> None:
+    assert of(annotation) is None
+
+
+def every(a: Path, /, b: Path, n: int, *rest: Path, key: Path = Path("default"), **more: Color) -> None: ...
+
+
+def test_each_argument_is_fitted_by_the_parameter_it_goes_to() -> None:
+    fit = fitter(every)
+    assert fit is not None
+    assert fit(["1", "2", 3, "4", "5"], {"key": "6", "a": "red"}) == (
+        (Path("1"), Path("2"), 3, Path("4"), Path("5")),
+        {"key": Path("6"), "a": Color.RED},
+    )
+
+
+def test_defaults_are_left_to_the_function() -> None:
+    fit = fitter(every)
+    assert fit is not None
+    assert fit(["1"], {"b": "2", "n": "not looked at"}) == ((Path("1"),), {"b": Path("2"), "n": "not looked at"})
+
+
+def unresolvable(ghost: Ghost, path: Path, ghosts: list[Ghost]) -> None: ...
+
+
+def test_an_annotation_for_type_checkers_only_leaves_its_parameter_alone() -> None:
+    fit = fitter(unresolvable)
+    assert fit is not None
+    assert fit([1, "a", [2]], {}) == ((1, Path("a"), [2]), {})
+
+
+def test_what_was_passed_is_not_changed() -> None:
+    fit = of(dict[str, list[Path]])
+    args: list[Any] = [{"a": ["b"]}]
+    assert fit is not None
+    assert fit(args, {})[0] == ({"a": [Path("b")]},)
+    assert args == [{"a": ["b"]}]
+
+
+def test_a_value_of_the_type_itself_stays_as_it_is() -> None:
+    fit = of(User)
+    assert fit is not None
+    assert fit([USER], {})[0][0] is USER
+
+
+def test_a_model_from_elsewhere_may_use_its_aliases() -> None:
+    fit = of(User)
+    assert fit is not None
+    assert fit([{"_id": 1}], {}) == fit([{"id": 1}], {})
+
+
+MISFITS: list[tuple[Any, object, str]] = [
+    (Path, 1, r"value is pathlib.*Path, and 1 \(int\) does not fit"),
+    (Color, "green", r"and 'green' \(str\) does not fit"),
+    (User, {"_id": "x"}, r"value\['_id'\]: Input should be a valid integer"),
+    (list[File], [{"color": "red"}], r"value\[0\]\['path'\]: Field required"),
+    (Arbitrary, {}, "Input should be an instance of Arbitrary"),
+    (Annotated[int, Field(gt=0)], -1, "greater than 0"),
+]
+
+
+@pytest.mark.parametrize(("annotation", "value", "message"), MISFITS, ids=repr)
+def test_what_does_not_fit_is_named_with_what_is_expected(annotation: Any, value: object, message: str) -> None:
+    fit = of(annotation)
+    assert fit is not None
+    with pytest.raises(InvalidCall, match=r"task\(\): " + message):
+        fit([value], {})
+    with pytest.raises(TypeError, match=message):
+        fit([], {"value": value})
+
+
+def test_a_producer_does_not_import_pydantic() -> None:
+    code = (
+        "import sys, asyncdq.arguments as a, asyncdq.envelope, asyncdq.serializers as s;"
+        "[s.load(name).dumps([[{1}], {}]) for name in s.BUILT_IN];"
+        "assert a.fitter(lambda x: 0) is None;"
+        "sys.exit('pydantic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
