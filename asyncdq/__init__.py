@@ -53,3 +53,7 @@ def __getattr__(name: str) -> object:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'asyncdq' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

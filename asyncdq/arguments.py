@@ -13,7 +13,6 @@ from collections import abc
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin
 from uuid import UUID
 
@@ -100,12 +99,8 @@ def _needs(annotation: Any) -> bool:
         return False
     if hasattr(annotation, "__supertype__"):  # NewType
         return _needs(annotation.__supertype__)
-    if hasattr(annotation, "__value__"):  # `type X = ...`
-        return _needs(annotation.__value__)
     origin = get_origin(annotation)
-    if origin is Literal:
-        return any(isinstance(value, Enum) for value in get_args(annotation))
-    if origin is _CALLABLE:
+    if origin is Literal or origin is _CALLABLE:
         return False
     if origin in _PLAIN and origin is not None:
         return any(_needs(part) for part in get_args(annotation))

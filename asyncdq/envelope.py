@@ -10,18 +10,19 @@ from typing import Any
 from msgpack import Unpacker, packb, unpackb
 
 from .errors import NewerEnvelope, UndecodableBody, UnserializableArgument
+from .ranges import LEAST
 
 VERSION = 1
 LONGEST_ARRAY = 1024  # elements; lists are allocated as they are announced, so an announcement is not believed
 _SHAPE = (list, int, str, str, bytes, dict, dict)
 
-_SECONDS = (frozenset({float, int}), 0, math.inf)
+_NUMBER = frozenset({float, int})
 _BOUNDS: dict[str, tuple[frozenset[type], float, float]] = {  # the types, the least value, and what it stays below
-    "enqueued_at": (_SECONDS[0], 0, 253_402_300_800),  # the year 10000: it becomes a datetime
+    "enqueued_at": (_NUMBER, 0, 253_402_300_800),  # the year 10000: it becomes a datetime
     "max_attempts": (frozenset({int}), 1, math.inf),
-    "retry_delay": _SECONDS,
-    "timeout": _SECONDS,
-    "visibility_timeout": _SECONDS,
+    "retry_delay": (_NUMBER, LEAST["retry_delay"], math.inf),
+    "timeout": (_NUMBER, LEAST["timeout"], math.inf),
+    "visibility_timeout": (_NUMBER, LEAST["visibility_timeout"], math.inf),
 }
 
 

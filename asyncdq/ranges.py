@@ -9,15 +9,16 @@ from .errors import InvalidCall, TaskError
 from .message import CallOptions
 from .names import check_id, check_queue
 
-_SECONDS = {"delay": True, "retry_delay": True, "timeout": False, "visibility_timeout": False}  # True: may be 0
+LEAST = {"delay": 0.0, "retry_delay": 0.0, "timeout": 0.001, "visibility_timeout": 0.1}
+"""The least seconds of each duration. A lease is renewed three times in its length: shorter ones only cost."""
 
 
 def check_options(options: CallOptions, owner: str, error: type[TaskError] = InvalidCall) -> None:
     """Raise `error` for the first option of `owner` that is out of range, ConfigurationError for a queue name."""
-    for name, may_be_zero in _SECONDS.items():
+    for name, least in LEAST.items():
         value = getattr(options, name)
         if value is not None:
-            _check_seconds(f"{owner}: {name}", value, may_be_zero, error)
+            _check_seconds(f"{owner}: {name}", value, least, error)
     attempts = options.max_attempts
     if attempts is not None and (type(attempts) is not int or attempts < 1):
         raise error(f"{owner}: max_attempts is a whole number, 1 or more, not {attempts!r}")
@@ -38,7 +39,7 @@ def delay_of(options: CallOptions, owner: str) -> float:
     return max(0.0, (options.run_at - datetime.now(UTC)).total_seconds())
 
 
-def _check_seconds(what: str, value: object, may_be_zero: bool, error: type[TaskError]) -> None:
+def _check_seconds(what: str, value: object, least: float, error: type[TaskError]) -> None:
     number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    if not (math.isfinite(number) and (number > 0 or (number == 0 and may_be_zero))):
-        raise error(f"{what} is a number of seconds, {'0 or more' if may_be_zero else 'above 0'}, not {value!r}")
+    if not (math.isfinite(number) and number >= least):
+        raise error(f"{what} is a number of seconds, {least:g} or more, not {value!r}")

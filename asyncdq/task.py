@@ -68,8 +68,7 @@ class Task(Generic[P, R, T]):
             _signature(self.function).bind(*args, **kwargs)
         except TypeError as error:
             raise InvalidCall(f"{self.name}: {error}") from None
-        options = self.options if self.options.queue else replace(self.options, queue=self.queue)
-        return Call(self.name, args, kwargs, options)
+        return Call(self.name, args, kwargs, self.options)
 
     async def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> Enqueued[T]:
         """Store the call for a worker to run; returns when it is stored.
@@ -195,7 +194,7 @@ def _make(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., An
     unknown = [strategy for strategy in [options.get("retry_strategy")] if strategy not in (None, *get_args(Strategy))]
     if unknown:
         raise InvalidTask(f"{name}: retry_strategy is 'fixed' or 'exponential', not {unknown[0]!r}")
-    made = Task[..., Any, Any](function, name, **options)
+    made = Task[..., Any, Any](function, name, options=CallOptions(queue=options.get("queue")), **options)
     limits = CallOptions(
         queue=made.queue,
         max_attempts=made.max_attempts,

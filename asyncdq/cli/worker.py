@@ -44,7 +44,7 @@ async def _work(settings: Settings, modules: Sequence[str]) -> None:
     try:
         await worker.start(handle_signals=True)
     finally:
-        if worker.threads_left:
+        if worker.left_behind:
             _leave(sys.exception())
 
 

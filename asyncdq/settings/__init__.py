@@ -155,7 +155,7 @@ class Settings(BaseSettings):
         return masked(self.url or (str(self._database()) if self.driver == "sqlite" else self._address()))
 
     def _address(self) -> str:
-        return f"sqlite://{quote(str(self._database()))}" if self.driver == "sqlite" else f"{self.driver}://"
+        return f"sqlite://{quote(str(self._database()), safe='/:')}" if self.driver == "sqlite" else f"{self.driver}://"
 
     def _database(self) -> Path:
         path = self.sqlite_path or self._folder / "asyncdq.db"
@@ -210,7 +210,9 @@ def _driver_of_url(layers: list[Layer]) -> dict[str, str]:
     driver = SCHEMES.get(scheme, scheme)
     other = _find("driver", layers)
     if other and other[0] != driver and other[2] <= rank:
-        raise ConfigurationError(f"{where} is for the driver {driver!r}, but {other[1]} says {other[0]!r}: drop one")
+        raise ConfigurationError(
+            f"{where} is for the driver {driver!r}, but {other[1]} says {masked(str(other[0]))!r}: drop one"
+        )
     return {"driver": driver}
 
 

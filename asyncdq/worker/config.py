@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..errors import ConfigurationError
 from ..names import check_queue
+from ..ranges import LEAST
 from ..retry import RetryPolicy
 
 
@@ -40,11 +41,10 @@ class Config:
         _at_least("process_pool_size", self.process_pool_size, 0)
         _at_least("process_pool_max_tasks_per_child", self.process_pool_max_tasks_per_child, 1)
         _at_least("claim_ahead", self.claim_ahead, 0)
-        _positive("heartbeat_interval", self.heartbeat_interval)
-        _positive("visibility_timeout", self.visibility_timeout)
-        _positive("timeout", self.timeout)
-        if not (math.isfinite(self.grace_period) and self.grace_period >= 0):
-            raise ConfigurationError(f"grace_period is a number of seconds, 0 or more, not {self.grace_period!r}")
+        _seconds("heartbeat_interval", self.heartbeat_interval, 0.01)
+        _seconds("visibility_timeout", self.visibility_timeout, LEAST["visibility_timeout"])
+        _seconds("timeout", self.timeout, LEAST["timeout"])
+        _seconds("grace_period", self.grace_period, 0.0)
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:
@@ -52,6 +52,6 @@ def _at_least(name: str, value: int | None, least: int) -> None:
         raise ConfigurationError(f"{name} is {least} or more, not {value!r}")
 
 
-def _positive(name: str, value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        raise ConfigurationError(f"{name} is a number of seconds above 0, not {value!r}")
+def _seconds(name: str, value: float | None, least: float) -> None:
+    if value is not None and not (math.isfinite(value) and value >= least):
+        raise ConfigurationError(f"{name} is a number of seconds, {least:g} or more, not {value!r}")

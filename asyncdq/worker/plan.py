@@ -52,7 +52,8 @@ class Planner:
             )
         if plan is None or plan.task is not task:  # a module may be reloaded
             plan = self._plans[envelope.task] = self._of(task)
-        return plan if len(envelope.options) <= 1 else self._overridden(plan, envelope.options)
+        options = envelope.options
+        return plan if len(options) == ("enqueued_at" in options) else self._overridden(plan, options)
 
     def _of(self, task: Task[..., Any, Any]) -> Plan:
         policy = RetryPolicy(

@@ -110,7 +110,9 @@ class Shift:
         for run in self._running:
             _log.error("%s %s cannot be ended; it is left behind and given back", run.plan.task.name, run.delivery.id)
             self._settle(run.delivery, Again(0.0, counted=False), run)
-        return len(self._running)
+        left_behind = len(self._running)
+        self._running.clear()
+        return left_behind
 
     async def _turn(self) -> None:
         room = self._room()
@@ -209,7 +211,7 @@ class Shift:
         else:
             self._end(run, verdict)
         self._fill()
-        self._changed.set()
+        self._note_change()
 
     async def _perform(self, run: Run, after: Sequence[asyncio.Future[None]]) -> Verdict | None:
         if after:
@@ -245,16 +247,13 @@ class Shift:
     ) -> None:
         def done(settled: Settled) -> None:
             self._unwritten -= 1
-            self._found_nothing = False  # a burst claims once more: this may be ready again, or have enqueued more
             if run is not None:
                 self._leases.drop(run)
             if written is not None and not written.done():
                 written.set_result(None)
             if settled is Settled.LOST:
                 self._journal.lost(delivery, run.plan.task.name if run is not None else "?")
-            if not self._unwritten:
-                self._changed.set()
-                self._wake_burst()
+            self._note_change()
 
         self._unwritten += 1
         self._settler.put(delivery, outcome, done)
@@ -291,6 +290,9 @@ class Shift:
         if not dozing.cancelled():
             dozing.result()
 
-    def _wake_burst(self) -> None:
-        if self._config.burst and self._dozing is not None:
+    def _note_change(self) -> None:
+        """A run has ended or its outcome is written: there may be room, or a burst may be over."""
+        self._changed.set()
+        self._found_nothing = False  # what has ended may be ready again, or have enqueued more
+        if self._config.burst and self._dozing is not None and not self._unwritten:
             self._dozing.cancel()

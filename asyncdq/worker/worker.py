@@ -73,6 +73,7 @@ class Worker:
         timeout: float | None = None,
         default_queue: str = "default",
     ) -> None:
+        # long because: each parameter is an option of the worker
         self.driver = drivers.from_url(queue_driver) if isinstance(queue_driver, str) else queue_driver
         self.serializer = serializers.load(serializer) if isinstance(serializer, str) else serializer
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"

@@ -57,7 +57,7 @@ async def claim_one(driver: BaseDriver, queue: str = "work", lease: float = LONG
     return (await claim(driver, 1, queue, lease))[0]
 
 
-async def lose(driver: BaseDriver, lease: float = 0.1) -> Delivery:
+async def lose(driver: BaseDriver, lease: float = 0.04) -> Delivery:
     """Claim one message and let its lease end."""
     delivery = await claim_one(driver, lease=lease)
     await asyncio.sleep(lease)  # the lease began before `claim_one` returned, so now it is over

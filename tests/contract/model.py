@@ -127,7 +127,8 @@ class Model:
         if isinstance(outcome, (Done, Dead)):
             del self.rows[key]
         if isinstance(outcome, Dead):
-            self.graves[key] = Grave(row.body, outcome.reason, row.attempt + row.lost, self.calls)
+            executed = outcome.reason != "lost"  # that burial comes before the task is started
+            self.graves[key] = Grave(row.body, outcome.reason, row.attempt - 1 + row.lost + executed, self.calls)
         elif isinstance(outcome, Again):
             row.attempt, row.lost = row.attempt + outcome.counted, 0
             row.wait_again(outcome.delay)

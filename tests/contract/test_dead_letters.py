@@ -81,6 +81,17 @@ async def test_attempts_count_what_was_lost(driver: BaseDriver) -> None:
     assert letter.attempts == 3
 
 
+@needs("ends_leases")
+async def test_a_burial_for_losses_counts_the_losses_alone(driver: BaseDriver) -> None:
+    await put(driver, "a")
+    await lose(driver)
+    await lose(driver)
+    await settle(driver, await claim_one(driver), Dead("lost"))  # decided at delivery: this one was never started
+    letter = await letters(driver).dead_letter("work", "a")
+    assert letter is not None
+    assert letter.attempts == 2
+
+
 async def test_the_oldest_letter_comes_first(driver: BaseDriver) -> None:
     await bury(driver, "z", "m", "a")
     assert await page(driver) == ["z", "m", "a"]

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from asyncdq.drivers.base import BaseDriver
-from asyncdq.message import Again, Dead, Delivery, Message, Outcome, Unstarted
-from asyncdq.message import Done as DoneOutcome
+from asyncdq.message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted
 from tests.contract.backends import Backend, needs
 from tests.contract.claims import LONG, letters
 from tests.contract.model import Model
@@ -33,23 +39,28 @@ QUICK = settings(
 
 MOMENT = 0.002  # seconds of a lease or delay that ends on purpose
 
+numbers = st.integers(0, 11)
 queues = st.sampled_from(["left", "right"])
-ids = st.sampled_from(["a", "b", "c", "d"])
-delays = st.sampled_from([0.0, 0.0, 0.0, LONG])
+ids = st.sampled_from(["a", "b", "c", "d", "e"])
+delays = st.sampled_from([0.0, 0.0, 0.0, 0.0, LONG])
+pauses = st.sampled_from([0.0, 0.0, LONG])
 messages = st.builds(Message, ids, queues, st.binary(max_size=4), delays)
-outcomes = st.one_of(
-    st.just(DoneOutcome()),
-    st.builds(Again, delays, st.booleans()),
-    st.builds(Unstarted, delays),
-    st.builds(Dead, st.sampled_from(["attempts", "rejected"])),
+again = st.builds(Again, pauses, st.booleans())
+unstarted = st.builds(Unstarted, pauses)
+dead = st.builds(Dead, st.sampled_from(["attempts", "rejected", "lost"]))
+outcomes = st.one_of(st.just(Done()), again, unstarted, dead)
+shares = st.sampled_from(
+    [{"left": 2, "right": 2}, {"right": 3, "left": 1}, {"left": 9, "right": 9}, {"right": 9, "left": 9}]
 )
-shares = st.sampled_from([{"left": 2, "right": 2}, {"right": 3, "left": 1}, {"left": 4}, {"right": 4}])
+
+
+def pick(choices: Sequence[T], number: int) -> T:
+    """One of what there is at the moment; a smaller number means an earlier one."""
+    return choices[number % len(choices)]
 
 
 class History(RuleBasedStateMachine):
     """One random history on one new store. Each step goes through either of two drivers, where there can be two."""
-
-    deliveries = Bundle("deliveries")
 
     def __init__(self, backend: Backend) -> None:
         super().__init__()
@@ -58,7 +69,7 @@ class History(RuleBasedStateMachine):
         self.model = Model()
         store = backend.store(Path(self.folder.name))
         self.drivers = [store() for _ in range(2 if backend.shared else 1)]
-        self.owner: dict[Delivery, BaseDriver] = {}
+        self.given: list[tuple[Delivery, BaseDriver]] = []  # every delivery ever, the newest first
         for driver in self.drivers:
             self.run(driver.connect())
             self.run(driver.setup())
@@ -66,69 +77,107 @@ class History(RuleBasedStateMachine):
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(call)
 
-    def any(self, number: int) -> BaseDriver:
-        return self.drivers[number % len(self.drivers)]
-
     def teardown(self) -> None:
         for driver in self.drivers:
             self.run(driver.disconnect())
         self.runner.close()
         self.folder.cleanup()
 
-    @rule(number=st.integers(0, 1), batch=st.lists(messages, min_size=1, max_size=4))
+    def held(self) -> list[tuple[Delivery, BaseDriver]]:
+        return [(delivery, driver) for delivery, driver in self.given if self.model.owned(delivery)]
+
+    @initialize(batch=st.lists(messages, min_size=6, max_size=6))
+    def begin_with_something(self, batch: list[Message]) -> None:
+        self.enqueue(0, batch)
+
+    @precondition(lambda self: len(self.model.rows) < 8)
+    @rule(number=numbers, batch=st.lists(messages, min_size=1, max_size=4))
     def enqueue(self, number: int, batch: list[Message]) -> None:
-        assert self.run(self.any(number).enqueue(batch)) == self.model.enqueue(batch)
+        assert self.run(pick(self.drivers, number).enqueue(batch)) == self.model.enqueue(batch)
 
-    @rule(target=deliveries, number=st.integers(0, 1), wanted=shares, limit=st.integers(0, 4))
-    def dequeue(self, number: int, wanted: dict[str, int], limit: int) -> Any:
-        driver = self.any(number)
-        got = self.run(driver.dequeue(wanted, limit, LONG))
-        self.model.claim(wanted, limit, got)
-        self.owner |= dict.fromkeys(got, driver)
-        return multiple(*got)
-
-    @rule(batch=st.lists(st.tuples(deliveries, outcomes), min_size=1, max_size=3, unique_by=lambda each: id(each[0])))
-    def settle(self, batch: list[tuple[Delivery, Outcome]]) -> None:
-        for driver in self.drivers:
-            own = [(delivery, outcome) for delivery, outcome in batch if self.owner[delivery] is driver]
-            self.model.settle(own, self.run(driver.settle(own)))
-
-    @rule(delivery=deliveries)
-    def extend(self, delivery: Delivery) -> None:
-        refused = self.run(self.owner[delivery].extend([delivery], LONG))
-        self.model.extend(delivery, accepted=not refused)
-
-    @rule(delivery=deliveries)
-    def let_the_lease_end(self, delivery: Delivery) -> None:
-        if not self.model.owned(delivery):
-            return
-        refused = self.run(self.owner[delivery].extend([delivery], MOMENT))
-        self.model.extend(delivery, accepted=not refused)
-        self.run(asyncio.sleep(MOMENT * 1.5))
-        self.model.lapse(delivery)
-
-    @rule(number=st.integers(0, 1), id=ids, queue=queues)
+    @precondition(lambda self: len(self.model.rows) < 8)
+    @rule(number=numbers, id=ids, queue=queues)
     def enqueue_and_let_the_delay_pass(self, number: int, id: str, queue: str) -> None:
         message = Message(id, queue, b"delayed", MOMENT)
-        known = self.run(self.any(number).enqueue([message]))
+        known = self.run(pick(self.drivers, number).enqueue([message]))
         assert known == self.model.enqueue([message])
         if not known:
             self.run(asyncio.sleep(MOMENT * 1.5))
             self.model.mature(message)
 
-    @rule(number=st.integers(0, 1), queue=queues, some=st.lists(ids, unique=True))
+    @precondition(lambda self: any(map(self.model.claimable, ("left", "right"))))
+    @rule(number=numbers, wanted=shares, limit=st.integers(1, 9))
+    def dequeue(self, number: int, wanted: dict[str, int], limit: int) -> None:
+        driver = pick(self.drivers, number)
+        got = self.run(driver.dequeue(wanted, limit, LONG))
+        self.model.claim(wanted, limit, got)
+        self.given = [(delivery, driver) for delivery in got] + self.given
+
+    @precondition(lambda self: self.held())
+    @rule(number=numbers, outcome=again)
+    def retry(self, number: int, outcome: Outcome) -> None:
+        self.settle([(pick(self.held(), number), outcome)])
+
+    @precondition(lambda self: self.held())
+    @rule(number=numbers, outcome=unstarted)
+    def give_back(self, number: int, outcome: Outcome) -> None:
+        self.settle([(pick(self.held(), number), outcome)])
+
+    @precondition(lambda self: self.held())
+    @rule(number=numbers, outcome=dead)
+    def bury(self, number: int, outcome: Outcome) -> None:
+        self.settle([(pick(self.held(), number), outcome)])
+
+    @precondition(lambda self: self.held())
+    @rule(verdicts=st.lists(outcomes, min_size=2, max_size=3))
+    def settle_what_is_held(self, verdicts: list[Outcome]) -> None:
+        self.settle(list(zip(self.held(), verdicts, strict=False)))
+
+    @precondition(lambda self: self.given)
+    @rule(verdicts=st.lists(st.tuples(numbers, outcomes), min_size=1, max_size=3))
+    def settle_whatever_was_held_once(self, verdicts: list[tuple[int, Outcome]]) -> None:
+        self.settle([(each, outcome) for each, outcome in {pick(self.given, n): o for n, o in verdicts}.items()])
+
+    def settle(self, verdicts: list[tuple[tuple[Delivery, BaseDriver], Outcome]]) -> None:
+        for driver in self.drivers:
+            own = [(delivery, outcome) for (delivery, owner), outcome in verdicts if owner is driver]
+            self.model.settle(own, self.run(driver.settle(own)))
+
+    @precondition(lambda self: self.given)
+    @rule(number=numbers)
+    def extend_whatever_was_held_once(self, number: int) -> None:
+        self.extend(*pick(self.given, number), LONG)
+
+    @precondition(lambda self: self.held())
+    @rule(number=numbers)
+    def let_leases_end(self, number: int) -> None:
+        lapsing = self.held()[: number + 1]
+        for delivery, driver in lapsing:
+            self.extend(delivery, driver, MOMENT)
+        self.run(asyncio.sleep(MOMENT * 1.5))
+        for delivery, _ in lapsing:
+            self.model.lapse(delivery)
+
+    def extend(self, delivery: Delivery, driver: BaseDriver, lease: float) -> None:
+        refused = self.run(driver.extend([delivery], lease))
+        self.model.extend(delivery, accepted=not refused)
+
+    @precondition(lambda self: self.model.graves)
+    @rule(number=numbers, queue=queues, some=st.lists(ids, min_size=2, unique=True))
     def requeue(self, number: int, queue: str, some: list[str]) -> None:
-        moved = self.run(letters(self.any(number)).requeue(queue, some))
+        moved = self.run(letters(pick(self.drivers, number)).requeue(queue, some))
         assert sorted(moved) == sorted(self.model.requeue(queue, some))
 
-    @rule(number=st.integers(0, 1), queue=queues, some=st.lists(ids, unique=True))
+    @precondition(lambda self: self.model.graves)
+    @rule(number=numbers, queue=queues, some=st.lists(ids, unique=True))
     def delete_dead(self, number: int, queue: str, some: list[str]) -> None:
-        gone = self.run(letters(self.any(number)).delete_dead(queue, some))
+        gone = self.run(letters(pick(self.drivers, number)).delete_dead(queue, some))
         assert sorted(gone) == sorted(self.model.delete_dead(queue, some))
 
-    @rule(number=st.integers(0, 1), queue=queues)
+    @precondition(lambda self: len(self.model.rows) > 6)
+    @rule(number=numbers, queue=queues)
     def purge(self, number: int, queue: str) -> None:
-        deleted = self.run(self.any(number).purge(queue))
+        deleted = self.run(pick(self.drivers, number).purge(queue))
         assert deleted is not None
         self.model.purge(queue, deleted)
 

@@ -34,7 +34,7 @@ FLOORS = {
     "serializers.*": "message errors",
     "events.*": "message errors",
     "drivers.*": "message errors",
-    "envelope": "message errors serializers.base",
+    "envelope": "message errors ranges serializers.base",
 }
 LOW = " ".join(FLOORS)
 FLOORS["client"] = LOW.replace("drivers.*", "drivers drivers.base")

@@ -112,7 +112,6 @@ RESTORED: list[tuple[Any, object]] = [
     (Level, Level.LOW),
     (Word, Word.YES),
     (Rights, Rights.READ | Rights.WRITE),
-    (Literal[Color.RED], Color.RED),
     (File, FILE),
     (list[File], [FILE, FILE]),
     (Box[Path], Box(Path("a"))),
@@ -136,7 +135,7 @@ def test_what_the_annotation_names_comes_back_through_a_serializer(name: str, an
     assert type(fit(*arrived)[0][0]) is type(value)
 
 
-def plain(a: int, b: str | None, c: dict[str, list[datetime]], *rest: Decimal, d: Any = 1, **more: UUID) -> Path: ...
+def plain(a: int, b: str | None, c: dict[str, list[datetime]], *rest: Decimal, d: Any = 1, **more: UUID) -> None: ...
 
 
 def bare(a, b=Path("x"), *c, **d):  # type: ignore[no-untyped-def]
@@ -148,12 +147,13 @@ def test_a_task_whose_parameters_are_plain_needs_no_fitter() -> None:
     assert fitter(bare) is None
 
 
-@pytest.mark.parametrize(
-    "annotation",
-    [int, bytes, None, Any, object, list, dict, tuple[int, ...], set[UUID], frozenset[str], bool | None, Name]
-    + [Sequence[bytes], Mapping[str, float], Literal["a", 1], Callable[[Path], None], T, list["Missing"], "Missing"],
-    ids=repr,
-)
+PLAIN = [
+    *(int, bytes, None, Any, object, list, dict, tuple[int, ...], set[UUID], frozenset[str], bool | None, Name),
+    *(Sequence[bytes], Mapping[str, float], Literal["a", 1], Callable[[Path], None], T, "Missing"),
+]
+
+
+@pytest.mark.parametrize("annotation", PLAIN, ids=repr)
 def test_a_plain_annotation_needs_no_fitter(annotation: Any) -> None:
     assert of(annotation) is None
 
@@ -219,7 +219,7 @@ MISFITS: list[tuple[Any, object, str]] = [
 def test_what_does_not_fit_is_named_with_what_is_expected(annotation: Any, value: object, message: str) -> None:
     fit = of(annotation)
     assert fit is not None
-    with pytest.raises(InvalidCall, match=r"task\(\): " + message):
+    with pytest.raises(InvalidCall, match=r"task\(\): .*" + message):
         fit([value], {})
     with pytest.raises(TypeError, match=message):
         fit([], {"value": value})

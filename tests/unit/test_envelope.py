@@ -25,8 +25,8 @@ options = st.fixed_dictionaries(
         "enqueued_at": st.floats(0, 4e9),
         "max_attempts": st.integers(1, 2**63),
         "retry_delay": seconds,
-        "timeout": seconds,
-        "visibility_timeout": seconds,
+        "timeout": st.floats(0.001, 1e9) | st.integers(1, 10**9),
+        "visibility_timeout": st.floats(0.1, 1e9) | st.integers(1, 10**9),
         "of a later release": st.text() | st.lists(st.integers(0, 9)),
     },
 )

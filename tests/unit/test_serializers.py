@@ -242,7 +242,7 @@ def nested(depth: int, wrap: type = list) -> object:
 def test_deep_nesting_is_refused_when_it_is_written(serializer: Serializer) -> None:
     for wrap in (list, tuple):
         with pytest.raises(UnserializableArgument, match="nested over"):
-            serializer.dumps([[nested(600, wrap)], {}])
+            serializer.dumps([[nested(1200, wrap)], {}])
 
 
 def test_what_was_written_at_the_deepest_can_be_read(serializer: Serializer) -> None:

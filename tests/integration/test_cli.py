@@ -1,0 +1,310 @@
+"""The command line as its users meet it: real processes, each in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import asyncdq
+from asyncdq.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCDQ_")}
+ENVIRONMENT = CLEAN | {"PYTHONPATH": str(ROOT)}
+COMMAND = (sys.executable, "-m", "asyncdq")
+
+TASKS = """
+import threading
+from asyncdq import task
+
+@task
+async def greet(name: str) -> None:
+    print(f"hello {name}", flush=True)
+
+@task(max_attempts=1)
+async def fail() -> None:
+    raise ValueError("on [red]purpose")
+
+@task
+def hang() -> None:
+    print("hanging", flush=True)
+    threading.Event().wait()
+"""
+
+
+class Shell:
+    """Runs commands in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *arguments: str, stdin: int = subprocess.DEVNULL, **more: Any) -> subprocess.CompletedProcess[str]:
+        options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "timeout": 60}
+        command = [*COMMAND, *arguments]
+        return subprocess.run(command, cwd=self.folder, env=ENVIRONMENT, stdin=stdin, **options | more)
+
+    @contextmanager
+    def started(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[str]]:
+        pipe, command = subprocess.PIPE, [*COMMAND, *arguments]
+        with subprocess.Popen(
+            command, cwd=self.folder, env=ENVIRONMENT, stdin=stdin, stdout=pipe, stderr=pipe, text=True
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def ok(self, *arguments: str) -> str:
+        done = self.run(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def refused(self, *arguments: str, code: int = 2) -> str:
+        done = self.run(*arguments)
+        lines = done.stderr.splitlines()
+        assert (done.returncode, done.stdout, len(lines)) == (code, "", 1)
+        assert lines[0].startswith("error: ")
+        return lines[0]
+
+    def counts(self, queue: str = "default") -> dict[str, int]:
+        counts: dict[str, int] = json.loads(self.ok("queues", "--json")).get(queue, {})
+        return {state: number for state, number in counts.items() if number}
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    (tmp_path / "tasks.py").write_text(TASKS)
+    return Shell(tmp_path)
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    """Our end of a terminal, and the end that a command gets."""
+    ours, theirs = pty.openpty()
+    yield ours, theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def bury_one(shell: Shell) -> str:
+    id = shell.ok("enqueue", "tasks.fail").strip()
+    assert shell.run("worker", "--burst").returncode == 0
+    return id
+
+
+def test_the_version_is_printed(shell: Shell) -> None:
+    assert shell.ok("--version") == f"asyncdq {asyncdq.__version__}\n"
+
+
+def test_the_installed_command_is_the_same(shell: Shell) -> None:
+    script = Path(sys.executable).with_name("asyncdq")
+    if not script.exists():
+        pytest.skip("asyncdq is not installed in this environment")
+    done = subprocess.run([script, "--help"], cwd=shell.folder, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, shell.ok("--help"))
+
+
+def test_children_that_import_the_main_module_again_do_not_load_the_command_line(shell: Shell) -> None:
+    code = "import sys, asyncdq.__main__; print('asyncdq.cli' in sys.modules, 'pydantic' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.stdout == "False False\n"
+
+
+def test_the_help_of_the_worker_names_every_option(shell: Shell) -> None:
+    text = shell.ok("worker", "--help")
+    flags = ["--" + name.replace("_", "-") for name in Settings.model_fields if name != "tasks"]
+    assert [flag for flag in [*flags, "MODULES", "-q", "-c", "-n", "-b", "-v"] if flag not in text] == []
+
+
+def test_what_is_enqueued_by_name_is_counted_then_run(shell: Shell) -> None:
+    shell.ok("enqueue", "tasks.greet", '["Ada"]')
+    shell.ok("enqueue", "tasks.greet", '{"name": "Bob"}')
+    shell.ok("enqueue", "tasks.greet", '["late"]', "--delay", "3600")
+    assert shell.counts() == {"ready": 2, "delayed": 1}
+    worked = shell.run("worker", "--burst")
+    assert (worked.returncode, worked.stdout) == (0, "hello Ada\nhello Bob\n")
+    assert shell.counts() == {"delayed": 1}
+
+
+def test_the_worker_says_at_its_start_what_it_works_on(shell: Shell) -> None:
+    log = shell.run("worker", "-b", "-q", "high,low", "--name", "w1", "-c", "3").stderr
+    assert f"asyncdq {asyncdq.__version__}, worker w1" in log
+    assert f"driver sqlite, {shell.folder / 'asyncdq.db'}" in log
+    assert "queues high, low, concurrency 3" in log
+    assert "modules tasks (found in the working directory)" in log
+    assert "3 tasks: tasks.fail, tasks.greet, tasks.hang" in log
+
+
+def test_tasks_are_discovered_one_folder_deep_unless_modules_are_named(shell: Shell) -> None:
+    (shell.folder / "shop").mkdir()
+    (shell.folder / "shop" / "tasks.py").write_text("from asyncdq import task\n@task\ndef sell() -> None: ...\n")
+    assert "shop.tasks.sell, tasks.fail" in shell.run("worker", "-b").stderr
+    assert "1 tasks: shop.tasks.sell" in shell.run("worker", "-b", "shop.tasks").stderr
+
+
+def test_json_logs_are_one_object_per_line_with_the_facts_of_each_task(shell: Shell) -> None:
+    id = shell.ok("enqueue", "tasks.greet", '["Ada"]').strip()
+    log = shell.run("worker", "--burst", "--log-format", "json").stderr
+    lines = [json.loads(line) for line in log.splitlines()]
+    done = next(line for line in lines if line.get("event") == "task_completed")
+    assert (done["task_id"], done["task"], done["queue"], done["attempt"]) == (id, "tasks.greet", "default", 1)
+    assert (done["level"], done["logger"]) == ("info", "asyncdq.worker")
+
+
+def test_the_log_level_hides_what_is_less_important(shell: Shell) -> None:
+    bury_one(shell)
+    shell.ok("dead", "requeue", "default", "--all")
+    log = shell.run("worker", "-b", "-v", "error").stderr
+    assert len(log.splitlines()) == 1
+    assert "ValueError: on [red]purpose" in log
+
+
+def test_sigterm_ends_a_worker_with_exit_code_0(shell: Shell) -> None:
+    with shell.started("worker") as worker:
+        assert worker.stderr is not None
+        assert any("is ready" in line for line in worker.stderr)
+        worker.terminate()
+        worker.communicate(timeout=30)
+        assert worker.returncode == 0
+
+
+def test_a_thread_that_never_ends_does_not_hold_up_the_exit(shell: Shell) -> None:
+    shell.ok("enqueue", "tasks.hang")
+    with shell.started("worker", "--grace-period", "0.1") as worker:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "hanging\n"
+        worker.terminate()
+        worker.communicate(timeout=30)
+        assert worker.returncode == 0
+
+
+def test_a_dead_letter_is_listed_shown_requeued_and_deleted(shell: Shell) -> None:
+    id = bury_one(shell)
+    (listed,) = map(json.loads, shell.ok("dead", "list", "default", "--json").splitlines())
+    assert (listed["id"], listed["task"], listed["reason"], listed["attempts"]) == (id, "tasks.fail", "attempts", 1)
+    assert "ValueError: on [red]purpose" in shell.ok("dead", "list", "default")
+    assert "Traceback (most recent call last)" in shell.ok("dead", "show", "default", id)
+    assert shell.ok("dead", "requeue", "default", id) == "requeued 1 of default\n"
+    assert shell.counts() == {"ready": 1}
+    shell.run("worker", "--burst")
+    assert shell.ok("dead", "delete", "default", "--all", "--yes") == "deleted 1 of default\n"
+    assert shell.counts() == {}
+
+
+def test_a_dead_letter_that_is_not_there_is_said_with_exit_code_1(shell: Shell) -> None:
+    assert "no dead letter x" in shell.refused("dead", "show", "default", "x", code=1)
+    done = shell.run("dead", "requeue", "default", "x")
+    assert (done.returncode, done.stdout) == (1, "requeued 0 of default\n")
+    assert done.stderr.startswith("error: not requeued: x")
+
+
+def test_purge_deletes_what_waits_if_it_is_told_not_to_ask(shell: Shell) -> None:
+    shell.ok("enqueue", "tasks.greet")
+    assert "--yes" in shell.refused("purge", "default")
+    assert shell.ok("purge", "default", "--yes") == "deleted 1 from default\n"
+    assert shell.counts() == {}
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [(b"y\n", 0, {}), (b"n\n", 1, {"ready": 1})])
+def test_purge_asks_on_a_terminal(
+    answer: bytes, code: int, left: dict[str, int], shell: Shell, terminal: tuple[int, int]
+) -> None:
+    shell.ok("enqueue", "tasks.greet")
+    os.write(terminal[0], answer)
+    assert shell.run("purge", "default", stdin=terminal[1]).returncode == code
+    assert shell.counts() == left
+
+
+def test_ctrl_c_at_a_question_leaves_no_traceback(shell: Shell, terminal: tuple[int, int]) -> None:
+    with shell.started("purge", "default", stdin=terminal[1]) as purge:
+        assert purge.stdout is not None
+        assert purge.stdout.read(6) == "Delete"
+        purge.send_signal(signal.SIGINT)
+        _, errors = purge.communicate(timeout=30)
+        assert (purge.returncode, "Traceback" in errors) == (130, False)
+
+
+def test_a_table_is_drawn_on_a_terminal(shell: Shell, terminal: tuple[int, int]) -> None:
+    shell.ok("enqueue", "tasks.greet")
+    assert shell.run("queues", stdout=terminal[1]).returncode == 0
+    drawn = os.read(terminal[0], 10_000).decode()
+    assert "│ default │ 1" in drawn
+
+
+def test_a_reader_that_goes_away_is_met_quietly(shell: Shell) -> None:
+    shell.ok("enqueue", "tasks.greet")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = shell.run("queues", stdout=writer)
+    os.close(writer)
+    assert done.stderr == ""
+
+
+def test_migrate_prints_what_it_would_do_then_does_it_once(shell: Shell) -> None:
+    assert "create table" in shell.ok("migrate", "--dry-run").lower()
+    assert shell.ok("migrate").startswith("ran ")
+    assert shell.ok("migrate") == "nothing to do\n"
+
+
+def test_an_id_that_waits_already_is_stored_once(shell: Shell) -> None:
+    shell.ok("enqueue", "tasks.greet", "--id", "mine")
+    again = shell.run("enqueue", "tasks.greet", "--id", "mine")
+    assert (again.returncode, again.stdout) == (0, "mine\n")
+    assert "nothing was stored" in again.stderr
+    assert shell.counts() == {"ready": 1}
+
+
+MISTAKES = [
+    (["dance"], "No such command 'dance'"),
+    (["queues", "--dance"], "No such option"),
+    (["queues", "--driver", "mongo"], "there is no driver 'mongo'; known are: sqlite"),
+    (["queues", "--url", "mongo://me:hunter2@h"], "no driver has the URL scheme 'mongo'"),
+    (["worker", "--concurrency", "0"], "--concurrency: '0' is not accepted"),
+    (["worker", "nowhere"], "there is no module 'nowhere'"),
+    (["worker", "tasks.py"], "name its module: asyncdq worker tasks"),
+    (["enqueue"], "Missing argument"),
+    (["enqueue", "x", "[1"], "ARGS_JSON is not JSON"),
+    (["enqueue", "x", "3"], "ARGS_JSON is a JSON list or object"),
+    (["enqueue", "x", "--delay=-1"], "delay is a number of seconds, 0 or more"),
+    (["enqueue", "x", "--queue", "a b"], "queue name 'a b'"),
+    (["dead", "requeue", "default"], "--all"),
+    (["dead", "list", "a/b"], "queue name 'a/b'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=lambda value: " ".join(value)[:30])
+def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], message: str, shell: Shell) -> None:
+    line = shell.refused(*arguments)
+    assert message in line
+    assert "hunter2" not in line
+
+
+def test_a_module_that_cannot_be_imported_is_one_line_and_debug_shows_the_traceback(shell: Shell) -> None:
+    (shell.folder / "broken.py").write_text("import json\nraise RuntimeError('bad day')\n")
+    line = shell.refused("worker", "broken")
+    assert f"'broken' cannot be imported: RuntimeError: bad day ({shell.folder / 'broken.py'}:2)" in line
+    assert "Traceback" in shell.run("worker", "broken", "--log-level", "debug").stderr
+
+
+def test_a_folder_or_a_module_without_tasks_is_refused(shell: Shell) -> None:
+    (shell.folder / "empty.py").touch()
+    assert "no tasks in empty" in shell.refused("worker", "empty")
+    (shell.folder / "tasks.py").unlink()
+    assert "has no tasks.py and no */tasks.py" in shell.refused("worker")
+
+
+def test_process_tasks_without_a_pool_are_refused(shell: Shell) -> None:
+    (shell.folder / "heavy.py").write_text("from asyncdq import task\n@task(process=True)\ndef f() -> None: ...\n")
+    done = shell.run("worker", "heavy", "--process-pool-size", "0", "--log-level", "error")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "heavy.f" in done.stderr

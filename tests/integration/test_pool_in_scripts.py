@@ -1,0 +1,82 @@
+"""The process pool in scripts: what happens around the worker's own process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from .pools import ROOT, gone, pids
+
+SCRIPT = """
+import asyncio, sys
+from tests.integration.pools import ProcessPool, job
+
+async def main():
+    pool = ProcessPool(1)
+    for _ in range(2):
+        try:
+            await pool.run(job(*sys.argv[1:]), timeout=None, started=lambda: None)
+        except Exception as error:
+            print(error, flush=True)
+    await pool.close()
+"""
+RUN = "if __name__ == '__main__': asyncio.run(main())"
+
+
+def start_script(folder: Path, text: str, *args: str) -> subprocess.Popen[str]:
+    path = folder / "script.py"
+    path.write_text(text)
+    command = [sys.executable, str(path), *args]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def test_what_a_task_prints_reaches_the_output_of_the_worker(tmp_path: Path) -> None:
+    script = start_script(tmp_path, SCRIPT + RUN, "speak")
+    assert script.communicate(timeout=60) == ("from the task\nfrom the task\n", "")
+
+
+def test_a_process_that_cannot_start_fails_each_job_with_a_hint(tmp_path: Path) -> None:
+    broken = "if __name__ != '__main__': raise RuntimeError('broken')\n"
+    script = start_script(tmp_path, SCRIPT + broken + RUN, "speak")
+    output, _ = script.communicate(timeout=60)
+    assert output.count("ended with exit code 1 while it started") == 2
+    assert "__main__" in output
+
+
+def test_a_script_that_forgets_to_close_its_pool_still_ends(tmp_path: Path) -> None:
+    script = start_script(tmp_path, SCRIPT.replace("await pool.close()", "") + RUN, "speak")
+    assert script.communicate(timeout=60)[0] == "from the task\nfrom the task\n"
+
+
+def test_a_busy_process_ends_when_its_worker_is_killed(tmp_path: Path) -> None:
+    script = start_script(tmp_path, SCRIPT + RUN, "spin_in_c", str(tmp_path / "pid"))
+    wait_for(lambda: pids(tmp_path / "pid"))
+    script.kill()
+    script.communicate(timeout=60)
+    wait_for(lambda: gone(pids(tmp_path / "pid")[0]))
+
+
+def test_ctrl_c_in_the_terminal_leaves_the_job_to_the_worker(tmp_path: Path) -> None:
+    deaf = "import signal; signal.signal(signal.SIGINT, lambda *_: None)\n"
+    script = start_script(tmp_path, SCRIPT + deaf + RUN, "spin_in_c", str(tmp_path / "pid"))
+    wait_for(lambda: pids(tmp_path / "pid"))
+    os.killpg(script.pid, signal.SIGINT)
+    assert not gone(pids(tmp_path / "pid")[0])
+    script.kill()
+    script.communicate(timeout=60)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)  # between two looks

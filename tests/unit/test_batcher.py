@@ -1,0 +1,95 @@
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from asyncdq.batcher import Batcher
+
+
+class Trips:
+    """A place to send to, whose every round trip ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.begun = asyncio.Event()
+        self.gate = asyncio.Semaphore(0)
+
+    async def send(self, batch: list[int]) -> Sequence[int | BaseException]:
+        self.batches.append(batch)
+        self.begun.set()
+        await self.gate.acquire()
+        return [ValueError("negative") if item < 0 else item * 10 for item in batch]
+
+
+async def test_a_lone_item_goes_out_at_once() -> None:
+    trips = Trips()
+    trips.gate.release()
+    assert await Batcher(trips.send, 100).call(1) == 10
+    assert trips.batches == [[1]]
+
+
+async def test_what_piles_up_during_a_trip_shares_the_next_one() -> None:
+    trips = Trips()
+    batcher = Batcher(trips.send, 100)
+    first = asyncio.create_task(batcher.call(1))
+    await trips.begun.wait()
+    later = [asyncio.create_task(batcher.call(item)) for item in (2, 3, 4)]
+    await asyncio.sleep(0)
+    trips.gate.release()
+    trips.gate.release()
+    assert await asyncio.gather(first, *later) == [10, 20, 30, 40]
+    assert trips.batches == [[1], [2, 3, 4]]
+
+
+async def test_a_batch_never_exceeds_its_limit() -> None:
+    trips = Trips()
+    for _ in range(3):
+        trips.gate.release()
+    batcher = Batcher(trips.send, 2)
+    assert await asyncio.gather(*map(batcher.call, range(5))) == [0, 10, 20, 30, 40]
+    assert [len(batch) for batch in trips.batches] == [2, 2, 1]
+
+
+async def test_one_bad_item_fails_alone() -> None:
+    trips = Trips()
+    trips.gate.release()
+    batcher = Batcher(trips.send, 100)
+    results = await asyncio.gather(*map(batcher.call, (1, -1, 2)), return_exceptions=True)
+    assert [type(result) for result in results] == [int, ValueError, int]
+
+
+async def test_a_cancelled_caller_does_not_unsend_its_item() -> None:
+    trips = Trips()
+    batcher = Batcher(trips.send, 100)
+    caller = asyncio.create_task(batcher.call(1))
+    await trips.begun.wait()
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    trips.gate.release()
+    await batcher.drain()
+    assert trips.batches == [[1]]
+
+
+async def test_a_trip_that_raises_fails_all_its_items_and_none_of_the_next() -> None:
+    async def send(batch: list[int]) -> Sequence[int]:
+        if batch == [1]:
+            raise OSError("down")
+        return batch
+
+    batcher = Batcher(send, 1)
+    results = await asyncio.gather(batcher.call(1), batcher.call(2), return_exceptions=True)
+    assert isinstance(results[0], OSError)
+    assert results[1] == 2
+
+
+async def test_drain_waits_for_everything_that_was_put_in() -> None:
+    trips = Trips()
+    heard: list[object] = []
+    batcher = Batcher(trips.send, 1)
+    batcher.put(1, heard.append)
+    batcher.put(2, heard.append)
+    for _ in range(2):
+        trips.gate.release()
+    await batcher.drain()
+    assert heard == [10, 20]

@@ -1,0 +1,308 @@
+"""Every option, by every way it can be set; and what is said when it is set wrongly."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.main import get_command
+
+from asyncdq import Settings
+from asyncdq.cli.parameters import with_settings
+from asyncdq.errors import ConfigurationError
+from asyncdq.settings import load, masked, options, strays
+
+# What is written, and what arrives; never the default.
+SAMPLES: dict[str, tuple[Any, Any]] = {
+    "driver": ("other", "other"),
+    "url": ("sqlite://other.db", "sqlite://other.db"),
+    "config": ("other.toml", Path("other.toml")),
+    "sqlite_path": ("/data/tasks.db", Path("/data/tasks.db")),
+    "sqlite_synchronous": ("full", "full"),
+    "tasks": ("app.tasks,app.more", ("app.tasks", "app.more")),
+    "queues": ("high, low", ("high", "low")),
+    "concurrency": (7, 7),
+    "process_pool_size": (0, 0),
+    "process_pool_max_tasks_per_child": (50, 50),
+    "claim_ahead": (0, 0),
+    "grace_period": (0.5, 0.5),
+    "heartbeat_interval": (1.5, 1.5),
+    "name": ("w1", "w1"),
+    "burst": (True, True),
+    "max_tasks": (3, 3),
+    "uvloop": (True, True),
+    "log_level": ("debug", "debug"),
+    "log_format": ("json", "json"),
+    "serializer": ("json", "json"),
+    "task_defaults_queue": ("mail", "mail"),
+    "task_defaults_max_attempts": (9, 9),
+    "task_defaults_retry_strategy": ("fixed", "fixed"),
+    "task_defaults_retry_delay": (0, 0.0),
+    "task_defaults_timeout": (30, 30.0),
+    "task_defaults_visibility_timeout": (5, 5.0),
+}
+EVERY = pytest.mark.parametrize("name", SAMPLES)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, and an environment without options."""
+    for variable in [name for name in os.environ if name.startswith("ASYNCDQ_")]:
+        monkeypatch.delenv(variable)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other.toml").touch()
+    return tmp_path
+
+
+def pyproject(folder: Path, **values: Any) -> Path:
+    file = folder / "pyproject.toml"
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    file.write_text("\n".join(["[tool.asyncdq]", *lines]))
+    return file
+
+
+def command_line(*arguments: str) -> Settings:
+    """The settings that `asyncdq worker ARGUMENTS` would run with."""
+    seen: list[Settings] = []
+
+    def keep(settings: Settings) -> None:
+        seen.append(settings)
+
+    app = typer.Typer(rich_markup_mode=None)
+    app.command()(with_settings("worker", keep))
+    get_command(app).main(list(arguments), standalone_mode=False)
+    return seen[0]
+
+
+def test_every_option_has_a_sample_here() -> None:
+    assert set(SAMPLES) == set(Settings.model_fields)
+
+
+def test_nothing_is_set_by_default() -> None:
+    assert load().model_fields_set == set()
+
+
+def test_every_option_has_a_help_text_and_says_what_it_accepts() -> None:
+    assert [option.name for option in options() if not option.help or not option.accepts.words] == []
+
+
+@EVERY
+def test_an_option_arrives_from_the_command_line(name: str) -> None:
+    text, value = SAMPLES[name]
+    if name == "tasks":
+        arguments = text.split(",")
+    else:
+        flag = "--" + name.replace("_", "-")
+        arguments = [flag] if value is True else [flag, str(text)]
+    settings = command_line(*arguments)
+    assert (getattr(settings, name), name in settings.model_fields_set) == (value, True)
+
+
+@EVERY
+def test_an_option_arrives_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text, value = SAMPLES[name]
+    monkeypatch.setenv(f"ASYNCDQ_{name.upper()}", str(text))
+    assert getattr(load(), name) == value
+
+
+@EVERY
+def test_an_option_arrives_from_the_env_file(name: str, folder: Path) -> None:
+    text, value = SAMPLES[name]
+    (folder / ".env").write_text(f'ASYNCDQ_{name.upper()}="{text}"\n')
+    assert getattr(load(), name) == value
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name != "config"])
+def test_an_option_arrives_from_pyproject_and_from_a_named_file(name: str, folder: Path) -> None:
+    text, value = SAMPLES[name]
+    file = pyproject(folder, **{name: text})
+    assert getattr(load(), name) == value
+    other = folder / "other.toml"
+    other.write_text(file.read_text().partition("\n")[2])
+    file.unlink()
+    assert getattr(load(config=other), name) == value
+
+
+def test_the_stronger_source_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyproject(folder, concurrency=2)
+    (folder / ".env").write_text("ASYNCDQ_CONCURRENCY=3")
+    monkeypatch.setenv("ASYNCDQ_CONCURRENCY", "4")
+    assert command_line("-c", "5").concurrency == 5
+    assert command_line().concurrency == 4
+    monkeypatch.delenv("ASYNCDQ_CONCURRENCY")
+    assert load().concurrency == 3
+    (folder / ".env").unlink()
+    assert load().concurrency == 2
+    (folder / "pyproject.toml").unlink()
+    assert load().concurrency == 10
+
+
+def test_a_named_file_replaces_pyproject(folder: Path) -> None:
+    pyproject(folder, concurrency=2, burst=True)
+    (folder / "other.toml").write_text("[tool.asyncdq]\nconcurrency = 3")
+    settings = load(config="other.toml")
+    assert (settings.concurrency, settings.burst) == (3, False)
+
+
+def test_pyproject_is_looked_for_upwards_and_one_without_our_table_is_passed_by(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pyproject(folder, concurrency=2)
+    below = folder / "service" / "src"
+    below.mkdir(parents=True)
+    (folder / "service" / "pyproject.toml").write_text("[project]\nname = 'service'")
+    monkeypatch.chdir(below)
+    assert load().concurrency == 2
+
+
+def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCDQ_MAX_TASKS", "")
+    assert "max_tasks" not in load().model_fields_set
+
+
+def test_queues_may_be_repeated_and_separated_by_commas(folder: Path) -> None:
+    pyproject(folder, queues=["x", "y"])
+    assert load().queues == ("x", "y")
+    assert command_line("-q", "a,b", "-q", "c,a").queues == ("a", "b", "c")
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"concurrency": 0}, "--concurrency: 0 is not accepted; expected a whole number, 1 or more"),
+    ({"max_tasks": "x"}, "--max-tasks: 'x' is not accepted; expected a whole number, 1 or more"),
+    ({"claim_ahead": -1}, "--claim-ahead: -1 is not accepted; expected auto or a whole number, 0 or more"),
+    ({"grace_period": "inf"}, "--grace-period: 'inf' is not accepted; expected seconds, 0 or more"),
+    ({"log_format": "xml"}, "--log-format: 'xml' is not accepted; expected text or json"),
+    ({"burst": "perhaps"}, "--burst: 'perhaps' is not accepted; expected true or false"),
+    ({"queues": ["a b"]}, "--queues: queue name 'a b': use 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"),
+    ({"queues": ""}, "--queues: name at least one queue"),
+    ({"concurency": 1}, "'concurency' is not an option; did you mean 'concurrency'?"),
+    ({"url": "tasks.db"}, "--url: 'tasks.db' is not a URL"),
+    ({"url": "redis://h", "driver": "sqlite"}, "--url is for the driver 'redis', but --driver says 'sqlite'"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), WRONG)
+def test_a_wrong_value_is_one_line_that_says_what_is_accepted(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(values)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+def in_the_environment(folder: Path, patch: pytest.MonkeyPatch) -> str:
+    patch.setenv("ASYNCDQ_CONCURRENCY", "none")
+    return "ASYNCDQ_CONCURRENCY: "
+
+
+def in_the_env_file(folder: Path, patch: pytest.MonkeyPatch) -> str:
+    (folder / ".env").write_text("ASYNCDQ_CONCURRENCY=none")
+    return f"ASYNCDQ_CONCURRENCY in {folder / '.env'}: "
+
+
+def in_pyproject(folder: Path, patch: pytest.MonkeyPatch) -> str:
+    return f"concurrency in {pyproject(folder, concurrency='none')}: "
+
+
+@pytest.mark.parametrize("write", [in_the_environment, in_the_env_file, in_pyproject])
+def test_an_error_names_the_place_where_the_value_stands(
+    write: Callable[[Path, pytest.MonkeyPatch], str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = write(folder, monkeypatch)
+    with pytest.raises(ConfigurationError) as caught:
+        load({"burst": True})
+    assert str(caught.value).startswith(place)
+
+
+def test_an_unknown_key_of_a_file_is_named_with_what_looks_like_it(folder: Path) -> None:
+    file = pyproject(folder, concurency=3)
+    with pytest.raises(ConfigurationError, match="did you mean 'concurrency'") as caught:
+        load()
+    assert str(caught.value).startswith(f"'concurency' in {file} is not an option")
+
+
+@pytest.mark.parametrize(("text", "message"), [("x = ", "not valid TOML"), ("[tool.other]", "no table")])
+def test_a_named_file_that_says_nothing_is_refused(text: str, message: str, folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        load(config="pyproject.toml")
+
+
+def test_a_named_file_that_is_missing_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"gone\.toml cannot be read: No such file"):
+        load(config="gone.toml")
+
+
+def test_unknown_variables_are_ignored_and_likely_typos_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCDQ_CONCURENCY", "3")
+    monkeypatch.setenv("ASYNCDQ_SERVICE_HOST", "10.0.0.1")
+    assert load().concurrency == 10
+    assert strays() == ["ASYNCDQ_CONCURENCY is not an option; did you mean 'ASYNCDQ_CONCURRENCY'?"]
+
+
+def test_the_url_picks_the_driver_and_a_weaker_driver_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCDQ_DRIVER", "sqlite")
+    assert load({"url": "postgresql://h/db"}).driver == "postgres"
+
+
+def test_a_driver_does_not_silently_overrule_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCDQ_URL", "redis://h")
+    with pytest.raises(ConfigurationError, match="ASYNCDQ_URL is for the driver 'redis', but --driver says 'sqlite'"):
+        load({"driver": "sqlite"})
+
+
+def test_the_database_lies_beside_the_pyproject_that_was_read_else_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = folder / "below"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    assert load().driver_url() == f"sqlite://{below}/asyncdq.db"
+    pyproject(folder)
+    assert load().driver_url() == f"sqlite://{folder}/asyncdq.db"
+    pyproject(folder, sqlite_path="data/my tasks.db")
+    assert load().driver_url() == f"sqlite://{folder}/data/my%20tasks.db"
+    assert load({"sqlite_path": "x.db"}).place == f"{below}/x.db"
+
+
+def test_options_of_the_driver_travel_in_its_url_and_what_the_url_says_stays() -> None:
+    own = {"sqlite_synchronous": "full"}
+    assert load(own | {"url": "sqlite://x.db"}).driver_url() == "sqlite://x.db?synchronous=full"
+    said = "sqlite://x.db?synchronous=off"
+    assert load(own | {"url": said}).driver_url() == said
+    assert load(own | {"url": "redis://h"}).driver_url() == "redis://h"
+
+
+def test_a_database_in_memory_has_no_path() -> None:
+    assert load({"sqlite_path": ":memory:"}).driver_url() == "sqlite://:memory:"
+
+
+MASKED = [
+    ("redis://:p%40ss@h/0", "redis://:***@h/0"),
+    ("postgresql://me:a@b/c@h:5432/db", "postgresql://me:***@h:5432/db"),
+    ("mysql://me@h/db?password=secret&x=1", "mysql://me@h/db?password=***&x=1"),
+    ("amqp://h:5672/", "amqp://h:5672/"),
+    ("sqlite:///tmp/a:b@c.db", "sqlite:///tmp/a:b@c.db"),
+]
+
+
+@pytest.mark.parametrize(("url", "shown"), MASKED)
+def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
+    assert masked(url) == shown
+
+
+def test_a_password_shows_in_no_text_made_from_the_settings() -> None:
+    settings = load({"url": "redis://me:hunter2@h/0"})
+    assert "hunter2" not in f"{settings!r} {settings} {settings.place}"
+    with pytest.raises(ConfigurationError) as caught:
+        load({"driver": "redis://me:hunter2@h/0", "url": "sqlite://x.db"})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_settings_do_not_change_after_they_were_read() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load().concurrency = 3

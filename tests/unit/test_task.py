@@ -1,0 +1,142 @@
+import functools
+import inspect
+import subprocess
+import sys
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asyncdq import task
+from asyncdq.errors import ConfigurationError, DuplicateTask, InvalidCall, InvalidTask
+from asyncdq.task import registry
+
+
+@task(queue="emails", max_attempts=5, retry_delay=30, timeout=300)
+async def send_email(to: str, subject: str = "none") -> str:
+    """Sends one email."""
+    return f"{to}: {subject}"
+
+
+@task
+def double(number: int) -> int:
+    return number * 2
+
+
+async def test_a_task_is_still_an_ordinary_function() -> None:
+    assert await send_email("a@example.com", subject="Hi") == "a@example.com: Hi"
+    assert double(21) == 42
+    assert send_email.__doc__ == "Sends one email."
+    assert list(inspect.signature(send_email).parameters) == ["to", "subject"]
+
+
+def test_its_name_is_its_module_and_qualname() -> None:
+    assert send_email.name == f"{__name__}.send_email"
+    assert registry()[send_email.name] is send_email
+
+
+def test_a_script_names_its_tasks_after_its_file(tmp_path: Path) -> None:
+    script = tmp_path / "jobs.py"
+    script.write_text("from asyncdq import task\n@task\ndef run() -> None: ...\nprint(run.name)\n")
+    assert subprocess.check_output([sys.executable, script], text=True).strip() == "jobs.run"
+    module = subprocess.check_output([sys.executable, "-m", "jobs"], text=True, cwd=tmp_path).strip()
+    assert module == "jobs.run"
+
+
+@pytest.mark.parametrize(("args", "kwargs"), [((), {}), (("a", "b", "c"), {}), (("a",), {"topic": "x"})])
+def test_arguments_that_do_not_fit_are_an_error_of_the_caller(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    with pytest.raises(InvalidCall, match="send_email"):
+        send_email.bind(*args, **kwargs)
+    with pytest.raises(TypeError):
+        send_email.bind(*args, **kwargs)
+
+
+def test_using_changes_what_is_enqueued_and_nothing_else() -> None:
+    later = send_email.using(queue="high", delay=3600)
+    options = later.using(id="x1").bind("a@example.com").options
+    assert (options.queue, options.delay, options.id) == ("high", 3600, "x1")
+    assert send_email.bind("a@example.com").options.queue == "emails"
+    assert later.max_attempts == 5
+
+
+def test_two_functions_of_one_name_are_refused_and_both_are_named() -> None:
+    @task(name="test_task.twice")
+    def first() -> None: ...
+
+    with pytest.raises(DuplicateTask, match=r"first.*test_task\.py:\d+.*second.*test_task\.py:\d+"):
+
+        @task(name="test_task.twice")
+        def second() -> None: ...
+
+
+def test_defining_the_same_function_again_replaces_it() -> None:
+    for _ in range(2):
+
+        @task(name="test_task.reloaded")
+        def reloaded() -> None: ...
+
+    assert registry()["test_task.reloaded"] is reloaded
+
+
+def generate() -> Generator[int]:
+    yield 1
+
+
+def sample(number: int) -> None: ...
+
+
+def inner() -> Any:
+    def nested() -> None: ...
+
+    return nested
+
+
+class Mailer:
+    def send(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "says"),
+    [
+        (generate, {}, "generator"),
+        (Mailer.send, {}, "module level"),
+        (Mailer, {}, "def or async def"),
+        (functools.partial(sample, 1), {}, "def or async def"),
+        (lambda: None, {}, "name="),
+        (inner(), {}, "name="),
+        (inner(), {"name": "inner", "process": True}, "module level"),
+        (sample, {"max_attempts": 0}, "1 or more"),
+        (sample, {"max_attempts": 1.5}, "1 or more"),
+        (sample, {"retry_delay": -1}, "0 or more"),
+        (sample, {"retry_delay": float("inf")}, "0 or more"),
+        (sample, {"timeout": 0}, "or more"),
+        (sample, {"visibility_timeout": True}, "or more"),
+        (sample, {"retry_strategy": "linear"}, "fixed"),
+        (sample, {"retry_on": ("OSError",)}, "error classes"),
+    ],
+)
+def test_what_cannot_be_a_task_is_refused_with_the_remedy(function: Any, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidTask, match=says):
+        task(**options)(function)
+
+
+def test_a_bad_queue_name_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="A-Z"):
+        task(queue="bad queue")(sample)
+
+
+def test_a_single_error_class_may_stand_alone() -> None:
+    made = task(name="test_task.one_error", retry_on=OSError)(sample)
+    assert made.retry_on == (OSError,)
+
+
+def test_run_at_may_lie_in_the_past_and_needs_a_zone() -> None:
+    from asyncdq.ranges import delay_of
+
+    past = send_email.using(run_at=datetime.now(UTC) - timedelta(days=1)).bind("a")
+    assert delay_of(past.options, "x") == 0.0
+    naive = send_email.using(run_at=datetime(2030, 1, 1)).bind("a")
+    with pytest.raises(InvalidCall, match="time zone"):
+        delay_of(naive.options, "x")
