@@ -99,6 +99,11 @@ class DeadLetter:
     died_at: float
 
 
+def executions(delivery: Delivery, reason: str) -> int:
+    """The `attempts` of a dead letter: what is buried for its losses was not executed this time."""
+    return delivery.attempt + delivery.lost - (reason == "lost")
+
+
 @dataclass(frozen=True, slots=True)
 class QueueStats:
     """How many messages a queue holds, by state. None where the broker cannot say."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Literal
 
 from .errors import ProcessDied, TaskTimeout
@@ -12,6 +13,8 @@ from .signals import Reject, Retry, Signal, Snooze
 
 DETAIL_LIMIT = 8192  # characters of a traceback that are kept: dead letters are read by people
 ERROR_LIMIT = 1024  # characters of an error's one line
+
+_CALLERS = ("asyncdq.worker.", "asyncio.", "concurrent.futures.")
 
 Strategy = Literal["fixed", "exponential"]
 
@@ -89,10 +92,18 @@ def describe(error: BaseException) -> str:
     if isinstance(error, (Signal, TaskTimeout)):
         return one_line(error)
     try:
-        text = "".join(traceback.format_exception(error))
+        text = "".join(traceback.format_exception(type(error), error, _from_the_task(error.__traceback__)))
     except Exception:  # an error whose own __str__ or __repr__ fails must not hurt its neighbours
         text = one_line(error)
     return clean(text)[-DETAIL_LIMIT:]
+
+
+def _from_the_task(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback without the frames of the worker that called the task."""
+    inner = trace
+    while inner is not None and inner.tb_frame.f_globals.get("__name__", "").startswith(_CALLERS):
+        inner = inner.tb_next
+    return inner or trace
 
 
 def clean(text: str) -> str:

@@ -19,7 +19,7 @@ import sysconfig
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -107,7 +107,7 @@ async def run(url: str, folder: Path, files: list[Path], deadline: float) -> boo
 
 
 @contextmanager
-def running_worker(url: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running_worker(url: str, log: Path) -> Generator[subprocess.Popen[bytes]]:
     """A worker process, started as a user would; ended by SIGTERM, which has to give exit code 0."""
     module = Path(__file__)
     command = [sys.executable, "-m", "asyncdq", "worker", module.stem, "--queues", QUEUE, "--url", url]
@@ -147,7 +147,7 @@ async def finish(
 
 
 @contextmanager
-def progress(total: int) -> Iterator[Callable[[int], None]]:
+def progress(total: int) -> Generator[Callable[[int], None]]:
     """A function that shows how many are done: a bar on a terminal, else a line for each tenth."""
     if sys.stdout.isatty():
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn

@@ -57,6 +57,5 @@ def from_url(url: str, **options: Any) -> BaseDriver:
         raise ConfigurationError(f"a driver's URL begins with a scheme; known are: {known}")
     for backend in BACKENDS:
         if scheme.lower() in backend.schemes:
-            loaded: Any = backend.load()
-            return cast("BaseDriver", loaded.from_url(url, **options))
+            return backend.load().from_url(url, **options)
     raise ConfigurationError(f"no driver has the URL scheme {scheme!r}; known are: {known}")

@@ -40,7 +40,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from ..message import DeadLetter, Delivery, Limits, Message, Outcome, QueueStats
 
@@ -49,6 +49,11 @@ class BaseDriver(ABC):
     """One backend. All durations are float seconds; every verb may raise `DriverError`."""
 
     limits: Limits
+
+    @classmethod
+    @abstractmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """The driver for a URL of its scheme, not yet connected. Raises ConfigurationError."""
 
     @property
     @abstractmethod

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import NamedTuple
 
-from ..message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted
+from ..message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted, executions
 from .sqlite_wakes import LOOK_AGAIN
 
 _INSERT = "insert into task_queue (queue, id, body, visible_at) values (?, ?, ?, ?) on conflict (queue, id) do nothing"
@@ -76,9 +76,7 @@ class _Changes:
             case Unstarted(delay):
                 self._back(delivery, due(now, delay) if delay > 0 else taken_from, False, True)
             case Dead(reason, error, detail):
-                # What was buried for its losses was not executed this time.
-                attempts = delivery.attempt + delivery.lost - (reason == "lost")
-                self.dead.append((reason, error, detail, attempts, now / 1e6, seq))
+                self.dead.append((reason, error, detail, executions(delivery, reason), now / 1e6, seq))
                 self.gone.append(seq)
 
     def _back(self, delivery: Delivery, visible_at: int, counted: bool, keep_lost: bool) -> None:

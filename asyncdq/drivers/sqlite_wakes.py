@@ -98,16 +98,15 @@ class Wakes:
         self._wake(announced)
 
     def _send(self, folder: Path, names: bytes) -> None:
-        try:
-            addresses = os.listdir(folder)
-        except OSError:
-            return  # nobody has waited yet
-        if not (others := [address for address in addresses if address != self._name]):
-            return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.setblocking(False)
-            for address in others:
-                _send_to(sender, folder / address, names)
+        # Never an error: what is announced is stored, and who misses the news looks within LOOK_AGAIN.
+        with suppress(OSError):
+            others = [address for address in os.listdir(folder) if address != self._name]
+            if not others:
+                return
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)
+                for address in others:
+                    _send_to(sender, folder / address, names)
 
 
 def _bind_in(folder: Path, name: str, receiver: socket.socket) -> None:

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from pydantic import PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -152,14 +152,16 @@ class Settings(BaseSettings):
     @property
     def place(self) -> str:
         """Where the tasks are kept, as it may be printed: a file with its whole path, a URL without its secrets."""
-        return masked(self.url or (str(self._database()) if self.driver == "sqlite" else self._address()))
+        return str(self._database()) if self.driver == "sqlite" else masked(self.url or self._address())
 
     def _address(self) -> str:
         return f"sqlite://{quote(str(self._database()), safe='/:')}" if self.driver == "sqlite" else f"{self.driver}://"
 
     def _database(self) -> Path:
         path = self.sqlite_path or self._folder / "asyncdq.db"
-        return path if str(path) == ":memory:" else path.absolute()
+        if self.url:
+            path = Path(unquote(self.url.partition("://")[2].partition("?")[0]))
+        return path if path.name == ":memory:" else path.absolute()
 
     def _own_options(self) -> list[str]:
         """The options of the driver in use that were set, but for those that say where it is."""

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from contextvars import copy_context
 from functools import cache
 from importlib import import_module
@@ -37,9 +37,9 @@ def serve(sock: socket.socket, worker: int) -> None:
     _die_with(worker)
     _leave_the_terminal()
     _write_by_lines()
-    pipe = ProcessEnd(sock)
     own = os.getpid()
-    with suppress(EOFError, OSError):  # the worker closed its end, or is gone: nobody waits for what is left
+    # EOFError, OSError: the worker closed its end, or is gone, and nobody waits for what is left.
+    with suppress(EOFError, OSError), closing(ProcessEnd(sock)) as pipe:
         pipe.send(Frame(Kind.READY))
         while True:
             reply = _reply(pipe.receive(), pipe)

@@ -78,6 +78,11 @@ class ProcessEnd:
         kind, length = _HEADER.unpack(self._exactly(_HEADER.size))
         return Frame(Kind(kind), self._exactly(length))
 
+    def close(self) -> None:
+        """Close this end; both objects hold it."""
+        self._file.close()
+        self._socket.close()
+
     def _exactly(self, size: int) -> bytes:
         data = self._file.read(size)
         if len(data) < size:

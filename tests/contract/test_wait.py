@@ -13,8 +13,8 @@ from asyncdq.message import Again, Done, Unstarted
 from tests.contract.backends import needs
 from tests.contract.claims import LONG, SOON, asleep, bury, claim, claim_one, letters, put, settle, take_now
 
-LATE = 1.0
-"""Seconds that a busy machine may add to `limits.poll`."""
+LATE = 0.6
+"""Seconds that a busy machine may add to `limits.poll`; less than the second after which a driver may look itself."""
 
 
 async def woken(driver: BaseDriver, waiter: asyncio.Task[None], within: float = 0.0) -> None:

@@ -160,6 +160,12 @@ def test_pyproject_is_looked_for_upwards_and_one_without_our_table_is_passed_by(
     assert load().concurrency == 2
 
 
+def test_a_flag_can_be_taken_back_on_the_command_line(folder: Path) -> None:
+    pyproject(folder, burst=True)
+    assert command_line().burst
+    assert not command_line("--no-burst").burst
+
+
 def test_an_empty_variable_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASYNCDQ_MAX_TASKS", "")
     assert "max_tasks" not in load().model_fields_set
@@ -266,7 +272,12 @@ def test_the_database_lies_beside_the_pyproject_that_was_read_else_here(
     assert load().driver_url() == f"sqlite://{folder}/asyncdq.db"
     pyproject(folder, sqlite_path="data/my tasks.db")
     assert load().driver_url() == f"sqlite://{folder}/data/my%20tasks.db"
-    assert load({"sqlite_path": "x.db"}).place == f"{below}/x.db"
+
+
+def test_the_place_of_a_file_is_shown_from_the_root_however_it_was_named(folder: Path) -> None:
+    assert load({"sqlite_path": "x.db"}).place == f"{folder}/x.db"
+    assert load({"url": "sqlite://my%20x.db?synchronous=off"}).place == f"{folder}/my x.db"
+    assert load({"url": "redis://:secret@h/0"}).place == "redis://:***@h/0"
 
 
 def test_options_of_the_driver_travel_in_its_url_and_what_the_url_says_stays() -> None:
