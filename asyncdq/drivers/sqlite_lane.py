@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -72,7 +73,9 @@ class Lane:
     async def close(self) -> None:
         """Finish what was submitted, then close the connection. May be called from any loop."""
         self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join)
+        # Not by asyncio.to_thread: while the interpreter exits there are no new threads to join this one in.
+        await asyncio.shield(asyncio.wrap_future(self._thread.ended))
+        self._thread.join()
 
 
 class _LaneThread(threading.Thread):
@@ -86,8 +89,15 @@ class _LaneThread(threading.Thread):
         self._begin = begin
         self._jobs = jobs
         self._loop = loop
+        self.ended: Future[None] = Future()
 
     def run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self.ended.set_result(None)
+
+    def _work(self) -> None:
         connection: sqlite3.Connection | None = None
         last = False
         while not last:

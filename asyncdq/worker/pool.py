@@ -29,8 +29,8 @@ class ProcessPool:
     """
 
     def __init__(self, size: int, *, max_tasks_per_child: int | None = None, sender: Sender | None = None) -> None:
-        if size < 1 or (max_tasks_per_child is not None and max_tasks_per_child < 1):
-            raise ConfigurationError("a process pool needs a size, and tasks per child, of 1 or more")
+        if size < 0 or (max_tasks_per_child is not None and max_tasks_per_child < 1):
+            raise ConfigurationError("a process pool needs a size of 0 or more, and tasks per child of 1 or more")
         self._size = size
         self._max_tasks = max_tasks_per_child
         self._sender = sender
@@ -80,6 +80,8 @@ class ProcessPool:
     async def _next_child(self) -> PoolProcess:
         if self._closed:
             raise _closed()
+        if not self._size:
+            raise ExecutionError("this worker has no process pool: start it with a process_pool_size of 1 or more")
         if self._idle:
             return self._idle.pop()  # the one that was used last: its memory is warm
         turn: asyncio.Future[PoolProcess] = asyncio.get_running_loop().create_future()

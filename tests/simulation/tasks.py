@@ -77,7 +77,7 @@ async def despairing() -> None:
         raise KeyError("given up on")
 
 
-@task(name="simulation.endless", max_attempts=2, retry_delay=1, timeout=2)
+@task(name="simulation.endless", max_attempts=4, retry_delay=1, timeout=2)
 async def endless() -> None:
     with written():
         await asyncio.get_running_loop().create_future()
@@ -96,7 +96,7 @@ async def stubborn(seconds: float) -> None:
                 continue
 
 
-@task(name="simulation.exiting", max_attempts=2, retry_delay=1)
+@task(name="simulation.exiting", max_attempts=4, retry_delay=1)
 async def exiting() -> None:
     with written():
         raise SystemExit(3)

@@ -139,6 +139,7 @@ class Process:
         self.on_end: Callable[[Process], None] = lambda process: None
         self._loop = loop
         self._held: list[_Entry] = []
+        self._exhumed = False
         self._context = contextvars.copy_context()
         self._context.run(PROCESS.set, self)
 
@@ -163,7 +164,7 @@ class Process:
 
     def crash(self) -> None:
         """Stop for ever, between two callbacks, without any cleanup."""
-        if not self.dead:
+        if not self.dead and not self._exhumed:
             self.dead = True
             self.on_end(self)
 
@@ -180,7 +181,7 @@ class Process:
 
     def exhume(self) -> None:
         """After the last check: let what is left of it end."""
-        self.dead, self.crash_at = False, None
+        self.dead, self.crash_at, self._exhumed = False, None, True
         self.thaw()
 
     @property

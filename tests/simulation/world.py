@@ -52,9 +52,9 @@ def _kinds(rng: random.Random, id: str) -> tuple[Task[..., Any, Any], tuple[Any,
         (tasks.rejecting, (), Promise(frozenset({"rejected"}), 4)),
         (tasks.picky, (), Promise(frozenset({"not_retried"}), 4)),
         (tasks.despairing, (), Promise(frozenset({"rejected"}), 4)),
-        (tasks.endless, (), Promise(frozenset({"attempts", "lost"}), 2)),
+        (tasks.endless, (), Promise(frozenset({"attempts"}), 4)),
         (tasks.stubborn, (rng.uniform(3.0, 30.0),), Promise(DONE, 4, stubborn=True)),
-        (tasks.exiting, (), Promise(frozenset({"attempts", "lost"}), 2)),
+        (tasks.exiting, (), Promise(frozenset({"attempts"}), 4)),
         (tasks.parent, (f"{id}c",), Promise(DONE, 4)),
     ]
     weights = [8, 6, 3, 3, 1, 2, 1, 1, 1, 1, 1, 1, 1, 2]
@@ -97,6 +97,7 @@ class Variant:
     """Which parts the world is built of: the real ones, or one with a planted bug."""
 
     worker: Callable[..., Any] = Worker
+    driver: Callable[..., ScriptedDriver] = ScriptedDriver
     server: Callable[..., Server] = Server
 
 
@@ -137,7 +138,7 @@ class World:
         jobs = [self._job(number) for number in range(self.rng.randint(8, 40))]
         producing = asyncio.create_task(self._produce(sorted(jobs, key=lambda job: job.at)))
         lives = [asyncio.create_task(self._staff(f"w{number}")) for number in range(self.rng.randint(1, 3))]
-        if self.mode == "chaos" and self.rng.random() < 0.3:
+        if self._spend(0.2):
             lives.append(asyncio.create_task(self._outage()))
         await asyncio.gather(producing, *lives)
         await self._run_the_rest()
@@ -147,8 +148,14 @@ class World:
     def _job(self, number: int) -> Job:
         rng, id = self.rng, f"t{number}"
         call, args, promise = _kinds(rng, id)
-        if self.mode == "killers" and rng.random() < 0.1:
-            call, args, promise = tasks.killer, (rng.choice([0.0, 0.3]),), Promise(frozenset({"lost"}), 2)
+        if self.mode == "killers":
+            most = rng.randint(2, 4)
+            call, promise = call.using(max_attempts=most), replace(promise, max_attempts=most)
+            if promise.ends == DONE and call.name == tasks.failing.name:
+                args = (most - 1,)
+            if rng.random() < 0.1:
+                call, args = tasks.killer.using(max_attempts=most), (rng.choice([0.0, 0.3]),)
+                promise = Promise(frozenset({"lost"}), most)
         delay = rng.uniform(0.01, 15.0) if rng.random() < 0.2 else 0.0
         call = call.using(id=id, queue=rng.choice(QUEUES), delay=delay)
         if rng.random() < 0.2:
@@ -210,7 +217,7 @@ class World:
     def _worker(self, name: str) -> Any:
         rng = self.rng
         limits = Limits(rng.choice([3, 100]), 1_000_000, 0.01, claim_ahead=rng.random() < 0.7)
-        driver = ScriptedDriver(self.server, self.network, self.ledger, name=name, limits=limits)
+        driver = self.variant.driver(self.server, self.network, self.ledger, name=name, limits=limits)
         return self.variant.worker(
             driver,
             queues=rng.choice([("high", "low"), ("low", "high")]),

@@ -1,0 +1,159 @@
+"""Workers that are killed, frozen, or killed by what they run: nothing is lost, and nobody else pays for it."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+
+import pytest
+
+from asyncdq import Task
+
+from . import jobs
+from .ledger import RETURNED, Ledger
+from .workers import EMPTY, Site, WorkerProcess, until
+
+LEASE = ("--task-defaults-visibility-timeout", "1")
+
+
+@pytest.mark.slow
+async def test_ten_thousand_tasks_survive_a_worker_that_is_killed_halfway(site: Site) -> None:
+    """The acceptance run; `pytest -s` shows how many tasks ran twice."""
+    arguments = ("-q", "high,low", "-v", "warning", "--task-defaults-visibility-timeout", "3")
+    ids = await site.enqueue(jobs.mark.using(queue=["high", "low"][n % 2]).bind(str(n)) for n in range(10_000))
+    doomed, survivor = site.start(*arguments), site.start(*arguments)
+    await until(lambda: _executions_by(doomed, site.ledger) > 1_000 and len(site.ledger.ends()) > 4_000)
+    doomed.kill()
+    await until(lambda: not site.ledger.lost(), 60, evidence=lambda: survivor.log)
+    for queue in ("high", "low"):
+        await site.wait_for_stats(queue, ready=0, delayed=0, leased=0, dead=0)
+    assert set(ids) == site.ledger.successes().keys()
+    assert {entry.pid for entry in site.ledger.repeated()} <= {doomed.pid}
+    print(f"\n{_account(site.ledger, doomed)}")
+    survivor.signal(signal.SIGTERM)
+    assert await survivor.exited() == 0
+
+
+def _executions_by(worker: WorkerProcess, ledger: Ledger) -> int:
+    return sum(entry.pid == worker.pid for entry in ledger.ends())
+
+
+def _account(ledger: Ledger, doomed: WorkerProcess) -> str:
+    """Who ran what, and what ran twice because its first worker was killed."""
+    ended = {(entry.id, entry.pid) for entry in ledger.ends()}
+    again = ledger.repeated()
+    unwritten = sum((entry.id, entry.pid) in ended for entry in again)
+    by_worker = Counter("killed" if entry.pid == doomed.pid else "surviving" for entry in ledger.starts())
+    return (
+        f"executions: {dict(by_worker)}; ran twice: {len(again)}, all of them claimed by the killed worker: "
+        f"{unwritten} had ended and their outcome was not written yet, {len(again) - unwritten} were interrupted"
+    )
+
+
+async def test_workers_killed_one_after_the_other_lose_nothing_and_repeat_only_what_they_held(site: Site) -> None:
+    await site.enqueue(jobs.linger.bind(0.02) for _ in range(600))
+    arguments = ("-c", "10", "-v", "warning", *LEASE)
+    kills = 3
+    for number in range(1, kills + 1):
+        worker = site.start(*arguments)
+        await until(lambda done=number * 100: len(site.ledger.ends()) >= done, evidence=lambda: worker.log)
+        worker.kill()
+    last = site.start(*arguments)
+    await until(lambda: not site.ledger.lost(), evidence=lambda: last.log)
+    await site.wait_for_stats(ready=0, delayed=0, leased=0, dead=0)
+    assert len(site.ledger.repeated()) <= kills * 10
+
+
+@pytest.mark.parametrize("task", [jobs.hold, jobs.hold_in_thread], ids=lambda task: task.function.__name__)
+async def test_a_worker_frozen_past_its_lease_loses_the_task_and_goes_on(
+    task: Task[[str], object, None], site: Site
+) -> None:
+    frozen = site.start("-q", "both,its_own", *LEASE)
+    (id,) = await site.enqueue([task.using(queue="both").bind(site.gate)])
+    await until(lambda: site.ledger.starts(id), evidence=lambda: frozen.log)
+    frozen.freeze()
+    other = await site.start("-q", "both", *LEASE).ready()
+    await until(lambda: len(site.ledger.starts(id)) == 2, evidence=lambda: other.log)
+    if task is jobs.hold_in_thread:
+        site.open_gate(frozen.pid)  # it cannot be cancelled: it ends, and its outcome is refused
+    frozen.thaw()
+    await frozen.says("lease lost")
+    await site.wait_for_stats("both", leased=1)
+    (mine,) = await site.enqueue([jobs.mark.using(queue="its_own").bind()])
+    await until(lambda: site.ledger.ends(mine), evidence=lambda: frozen.log)
+    site.open_gate()
+    await site.wait_for_stats("both", leased=0)
+    ends = {entry.pid: entry.said for entry in site.ledger.ends(id)}
+    assert ends == {frozen.pid: RETURNED if task is jobs.hold_in_thread else "CancelledError", other.pid: RETURNED}
+    assert frozen.log_lines("task_completed", id) == []
+    assert len(other.log_lines("task_completed", id)) == 1
+    assert await site.stats("both") == EMPTY
+
+
+async def test_a_healthy_worker_runs_a_task_of_three_leases_once(site: Site) -> None:
+    first = site.start("-c", "1", *LEASE)
+    (id,) = await site.enqueue([jobs.linger.bind(3.0)])
+    await until(lambda: site.ledger.starts(id), evidence=lambda: first.log)
+    async with site.working(visibility_timeout=1.0):
+        await until(lambda: site.ledger.ends(id))
+        await site.wait_for_stats(leased=0, ready=0)
+    assert [entry.pid for entry in site.ledger.starts(id)] == [first.pid]
+
+
+async def test_what_waits_for_a_slot_longer_than_its_lease_runs_once(site: Site) -> None:
+    ids = await site.enqueue([jobs.linger.bind(0.8), *(jobs.mark.bind() for _ in range(5))])
+    async with site.working(concurrency=1, claim_ahead=10, visibility_timeout=0.4):
+        await until(lambda: site.ledger.starts(ids[0]))
+        async with site.working(visibility_timeout=0.4):
+            await until(lambda: not site.ledger.lost())
+            await site.wait_for_stats(leased=0, ready=0)
+    assert [(entry.id, entry.attempt) for entry in site.ledger.starts()] == [(id, 1) for id in ids]
+
+
+@pytest.mark.parametrize("killer", [jobs.exit_at_once, jobs.crash], ids=lambda task: task.function.__name__)
+async def test_a_task_that_kills_its_workers_is_buried_and_its_neighbours_are_done(
+    killer: Task[[], object, None], site: Site
+) -> None:
+    calls = [killer.bind(), *(jobs.mark.using(max_attempts=3).bind() for _ in range(30))]
+    fatal, *neighbours = await site.enqueue(calls)
+    for _ in range(3):
+        worker = site.start("-c", "31", *LEASE)
+        assert await worker.exited() < 0 or killer is jobs.exit_at_once
+    async with site.working(concurrency=31, visibility_timeout=1.0):
+        await site.wait_for_stats(ready=0, delayed=0, leased=0)
+    letters = await site.dead()
+    assert {id: letter.reason for id, letter in letters.items()} == {fatal: "lost"}
+    assert (letters[fatal].attempts, len(site.ledger.starts(fatal))) == (3, 3)
+    assert site.ledger.successes().keys() == set(neighbours)
+
+
+@pytest.mark.parametrize(
+    "killer", [jobs.exit_at_once_in_process, jobs.crash_in_process], ids=lambda task: task.function.__name__
+)
+async def test_a_task_that_kills_its_process_is_buried_alone_and_the_worker_lives(
+    killer: Task[[], object, None], site: Site
+) -> None:
+    calls = [killer.bind(), *(jobs.mark_in_process.bind() for _ in range(30))]
+    fatal, *neighbours = await site.enqueue(calls)
+    await site.burst(concurrency=31, process_pool_size=2)
+    letters = await site.dead()
+    assert {id: letter.reason for id, letter in letters.items()} == {fatal: "attempts"}
+    assert "the process that ran" in letters[fatal].error
+    assert len({entry.pid for entry in site.ledger.starts(fatal)}) == 3
+    assert site.ledger.successes() == dict.fromkeys(neighbours, 1)
+    assert {entry.attempt for entry in site.ledger.ends()} == {1}
+
+
+async def test_short_tasks_behind_long_ones_are_run_by_another_worker_within_two_seconds(site: Site) -> None:
+    long = [jobs.hold.bind(site.gate) for _ in range(2)]
+    await site.enqueue([*long, *(jobs.mark.bind() for _ in range(50))])
+    busy = site.start("-c", "2", "--claim-ahead", "100")
+    await until(lambda: len(site.ledger.starts()) == 2, evidence=lambda: busy.log)
+    claimed_at = site.ledger.starts()[-1].at
+    assert (await site.stats()).leased == 52
+    async with site.working():
+        await until(lambda: len(site.ledger.ends()) == 50, evidence=lambda: busy.log)
+        assert site.ledger.ends()[-1].at - claimed_at < 2.0
+        site.open_gate()
+        await site.wait_for_stats(leased=0)
+    assert len(site.ledger.starts()) == 52
