@@ -56,9 +56,11 @@ class Batcher(Generic[Item, Result]):
         while self._sending is not None:
             await asyncio.wait([self._sending])
 
-    def __len__(self) -> int:
-        """How many items wait for the next batch."""
-        return len(self._pending)
+    def abandon(self) -> None:
+        """Forget what has no result yet; its `done` is never called."""
+        self._pending.clear()
+        if self._sending is not None:
+            self._sending.cancel()
 
     async def _run(self) -> None:
         try:

@@ -183,7 +183,9 @@ def summary(files: list[Path], results: Path, seconds: float) -> bool:
         sums = [sum(column) for column in zip(*(counts[:3] for counts in found.values()), strict=True)]
         broken = sum(bool(counts.error) for counts in found.values())
         print(f"{name:12}{len(found):9,}{sums[0]:11,}{sums[1]:9,}{sums[2]:11,}{broken:12,}{took:9.1f}")
-    print(f"\n{len(files) / seconds:.0f} files/s, the start of the worker included; {retries} were retried after 0.2 s")
+    print(
+        f"\n{len(files) / seconds:.0f} files/s, the start of the worker included; {retries} retries, each after 0.2 s"
+    )
 
     for path in sorted(by_loop.keys() | by_tasks.keys()):
         if by_tasks.get(path) != by_loop.get(path):

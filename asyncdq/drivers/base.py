@@ -114,7 +114,7 @@ class BaseDriver(ABC):
     async def purge(self, queue: str) -> int | None:
         """Delete what is ready, and delayed where the backend can; never what is leased or dead.
 
-        Returns how many, or None where the broker cannot say.
+        What a lease that has ended still names may be spared: its worker may yet settle it. Returns how many, or None where the broker cannot say.
         """
 
     async def __aenter__(self) -> Self:
@@ -129,7 +129,7 @@ class BaseDriver(ABC):
 
 @runtime_checkable
 class DeadLetters(Protocol):
-    """Buried messages, by queue. All six drivers have it."""
+    """Buried messages, by queue; burying an id that is dead already replaces the older letter."""
 
     async def dead(self, queue: str, limit: int, after: str | None = None) -> list[DeadLetter]:
         """Up to `limit` dead letters, the oldest first, beginning behind the one with the id `after`."""

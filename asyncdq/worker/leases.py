@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 from ..batcher import Batcher
 from ..drivers.base import BaseDriver
-from ..errors import DriverError
 from ..message import Delivery
 from .outage import Outage
 from .run import Run, Stop
@@ -78,8 +77,8 @@ class Leases:
 
         try:
             answer, _ = await self._outage.persist(extend)
-        except DriverError as error:
-            _log.error("leases could not be renewed: %s", error)
+        except Exception as error:  # whatever it is, the next third of the lease is another chance
+            _log.error("%d leases could not be renewed", len(runs), exc_info=error)
             return set()
         lost = set(answer)
         for run in runs:

@@ -47,11 +47,12 @@ class Settler:
         self._batcher.put((delivery, outcome), hear)
 
     async def drain(self, timeout: float) -> bool:
-        """Return True when everything is written, False after `timeout` seconds."""
+        """Return True when everything is written; False after `timeout` seconds, and the rest is abandoned."""
         try:
             async with asyncio.timeout(timeout):
                 await self._batcher.drain()
         except TimeoutError:
+            self._batcher.abandon()
             return False
         return True
 

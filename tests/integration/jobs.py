@@ -242,3 +242,11 @@ async def enqueue_sync_in_loop() -> None:
 async def mark_and_enqueue(said: str, queue: str, more: str) -> None:
     with execution(said):
         await mark.using(queue=queue).enqueue(more)
+
+
+@task
+async def hold_and_enqueue(gate: str, said: str) -> None:
+    with execution():
+        while not _opened(gate):  # noqa: ASYNC110 - another process opens it
+            await asyncio.sleep(0.01)  # between two looks
+        await mark.enqueue(said)

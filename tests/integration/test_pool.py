@@ -267,9 +267,16 @@ async def test_a_closed_pool_refuses_jobs_also_those_in_line() -> None:
         await run(pool, "nothing")
 
 
-def test_a_size_below_one_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="1 or more"):
-        ProcessPool(0)
+def test_a_size_out_of_range_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="or more"):
+        ProcessPool(-1)
+    with pytest.raises(ConfigurationError, match="or more"):
+        ProcessPool(1, max_tasks_per_child=0)
+
+
+async def test_a_pool_of_no_processes_refuses_jobs() -> None:
+    with pytest.raises(ExecutionError, match="process_pool_size"):
+        await run(ProcessPool(0), "nothing")
 
 
 async def test_a_pool_works_on_an_event_loop_in_another_thread() -> None:

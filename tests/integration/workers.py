@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -168,9 +169,10 @@ class Site:
 
     async def wait_for_stats(self, queue: str = "default", **wanted: int) -> None:
         """Return when the queue counts as many as wanted."""
-        async with asyncio.timeout(SOON):
-            while any(getattr(await self.stats(queue), state) != number for state, number in wanted.items()):
-                await asyncio.sleep(0.01)  # between two looks
+        deadline = asyncio.get_running_loop().time() + SOON
+        while wanted.items() - asdict(found := await self.stats(queue)).items():
+            assert asyncio.get_running_loop().time() < deadline, f"{wanted} not within {SOON} s: {found}"
+            await asyncio.sleep(0.01)  # between two looks
 
     async def dead(self, queue: str = "default") -> dict[str, DeadLetter]:
         """The dead letters by id."""

@@ -33,7 +33,7 @@ class Server:
         self.dead: dict[Key, DeadLetter] = {}
         self.honours_lapsed = honours_lapsed
         self._numbers = itertools.count(1)
-        self._sleepers: set[asyncio.Future[None]] = set()
+        self._sleepers: dict[asyncio.Future[None], None] = {}  # not a set: its order must repeat
 
     @property
     def now(self) -> float:
@@ -99,17 +99,17 @@ class Server:
         """Return when something changed, or at this time."""
         loop = asyncio.get_running_loop()
         sleeper: asyncio.Future[None] = loop.create_future()
-        self._sleepers.add(sleeper)
+        self._sleepers[sleeper] = None
         timer = loop.call_at(until, _end, sleeper)
         try:
             await sleeper
         finally:
             timer.cancel()
-            self._sleepers.discard(sleeper)
+            del self._sleepers[sleeper]
 
     def wake(self) -> None:
         """Let every sleeper look again."""
-        for sleeper in self._sleepers:
+        for sleeper in list(self._sleepers):
             _end(sleeper)
 
     def _store(self, message: Message) -> bool:

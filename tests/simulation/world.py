@@ -114,6 +114,7 @@ class World:
 
     rng: random.Random = field(init=False)
     mode: str = field(init=False)
+    most: int = field(init=False)
     network: Network = field(init=False)
     server: Server = field(init=False)
     shifts: list[tuple[Process, Any, asyncio.Task[None]]] = field(init=False, default_factory=list)
@@ -123,7 +124,8 @@ class World:
     def _init(self) -> None:
         rng = self.rng = random.Random(self.seed)
         random.seed(self.seed)
-        self.mode = rng.choices(["calm", "chaos", "killers"], [4, 5, 2])[0]
+        self.mode = rng.choices(["calm", "chaos", "a killer", "killers"], [4, 5, 2, 1])[0]
+        self.most = rng.randint(2, 4)
         self.harm = 2 if self.mode == "chaos" else 0
         storm = rng.choice([StormyNetwork, MoodyNetwork])
         self.network = storm(self.seed, harm=1) if self.mode == "chaos" else Network(self.seed)
@@ -148,14 +150,13 @@ class World:
     def _job(self, number: int) -> Job:
         rng, id = self.rng, f"t{number}"
         call, args, promise = _kinds(rng, id)
-        if self.mode == "killers":
-            most = rng.randint(2, 4)
-            call, promise = call.using(max_attempts=most), replace(promise, max_attempts=most)
-            if promise.ends == DONE and call.name == tasks.failing.name:
-                args = (most - 1,)
-            if rng.random() < 0.1:
-                call, args = tasks.killer.using(max_attempts=most), (rng.choice([0.0, 0.3]),)
-                promise = Promise(frozenset({"lost"}), most)
+        if self.mode in ("a killer", "killers"):
+            if number == 0 or (self.mode == "killers" and rng.random() < 0.1):
+                call, args = tasks.killer, (rng.choice([0.0, 0.3, 5.0]),)
+                promise = Promise(frozenset({"lost"}))
+            call, promise = call.using(max_attempts=self.most), replace(promise, max_attempts=self.most)
+            if call.name == tasks.failing.name and promise.ends == DONE:
+                args = (self.most - 1,)
         delay = rng.uniform(0.01, 15.0) if rng.random() < 0.2 else 0.0
         call = call.using(id=id, queue=rng.choice(QUEUES), delay=delay)
         if rng.random() < 0.2:

@@ -1,0 +1,14 @@
+"""The simulation tells its own story; the worker's log would only repeat it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.CRITICAL, "asyncdq"):
+        yield
