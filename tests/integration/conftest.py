@@ -23,9 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(params=STORES)
-async def site(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Site]:
+async def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     """A new and empty store, an open client on it, and the ledger."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "ledger"))
     url = STORES[request.param](tmp_path)

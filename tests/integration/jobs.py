@@ -8,7 +8,6 @@ import os
 import time
 from contextlib import AbstractContextManager
 from functools import cache
-from pathlib import Path
 
 from asyncdq import Reject, Retry, Snooze, current_task, task
 
@@ -182,7 +181,7 @@ async def retry_until(attempt: int) -> None:
 async def snooze_until(gate: str) -> None:
     with execution():
         if not _opened(gate):
-            Path(gate).touch()
+            os.close(os.open(gate, os.O_CREAT))
             raise Snooze(0.05)
 
 
@@ -250,3 +249,36 @@ async def hold_and_enqueue(gate: str, said: str) -> None:
         while not _opened(gate):  # noqa: ASYNC110 - another process opens it
             await asyncio.sleep(0.01)  # between two looks
         await mark.enqueue(said)
+
+
+@task(max_attempts=1)
+async def exit_python() -> None:
+    with execution():
+        raise SystemExit(3)
+
+
+@task(max_attempts=1)
+def exit_python_in_thread() -> None:
+    with execution():
+        raise SystemExit(3)
+
+
+@task(max_attempts=1, process=True)
+def exit_python_in_process() -> None:
+    with execution():
+        raise SystemExit(3)
+
+
+@task(max_attempts=1)
+async def interrupt() -> None:
+    with execution():
+        raise KeyboardInterrupt
+
+
+@task(max_attempts=1)
+async def cancel_itself() -> None:
+    with execution():
+        job = asyncio.current_task()
+        assert job is not None
+        job.cancel()
+        await asyncio.sleep(600)  # cancelled at once

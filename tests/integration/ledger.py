@@ -38,7 +38,7 @@ class Ledger:
 
     def __init__(self, path: str | Path) -> None:
         self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o644)
-        self._entries: list[Entry] = []
+        self._entries: dict[str, list[Entry]] = {ENQUEUED: [], START: [], END: []}
         self._read_to = 0
 
     def close(self) -> None:
@@ -67,14 +67,18 @@ class Ledger:
         data = os.pread(self._file, os.fstat(self._file).st_size - self._read_to, self._read_to)
         whole = data[: data.rfind(b"\n") + 1]
         self._read_to += len(whole)
-        self._entries += [Entry(*json.loads(line)) for line in whole.splitlines()]
-        return [entry for entry in self._entries if entry.kind == kind]
+        for line in whole.splitlines():
+            entry = Entry(*json.loads(line))
+            self._entries[entry.kind].append(entry)
+        return self._entries[kind]
 
     def starts(self, id: str | None = None) -> list[Entry]:
-        return [entry for entry in self.entries(START) if id in (None, entry.id)]
+        entries = self.entries(START)
+        return entries if id is None else [entry for entry in entries if entry.id == id]
 
     def ends(self, id: str | None = None) -> list[Entry]:
-        return [entry for entry in self.entries(END) if id in (None, entry.id)]
+        entries = self.entries(END)
+        return entries if id is None else [entry for entry in entries if entry.id == id]
 
     def successes(self) -> Counter[str]:
         """How often each id was executed to its end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections import Counter
 
@@ -11,7 +12,7 @@ from asyncdq import Task
 
 from . import jobs
 from .ledger import RETURNED, Ledger
-from .workers import EMPTY, Site, WorkerProcess, until
+from .workers import EMPTY, Site, WorkerProcess
 
 LEASE = ("--task-defaults-visibility-timeout", "1")
 
@@ -19,12 +20,14 @@ LEASE = ("--task-defaults-visibility-timeout", "1")
 @pytest.mark.slow
 async def test_ten_thousand_tasks_survive_a_worker_that_is_killed_halfway(site: Site) -> None:
     """The acceptance run; `pytest -s` shows how many tasks ran twice."""
-    arguments = ("-q", "high,low", "-v", "warning", "--task-defaults-visibility-timeout", "3")
-    ids = await site.enqueue(jobs.mark.using(queue=["high", "low"][n % 2]).bind(str(n)) for n in range(10_000))
+    arguments = ("-q", "high,low", "--task-defaults-visibility-timeout", "3")
     doomed, survivor = site.start(*arguments), site.start(*arguments)
-    await until(lambda: _executions_by(doomed, site.ledger) > 1_000 and len(site.ledger.ends()) > 4_000)
+    await asyncio.gather(doomed.ready(), survivor.ready())
+    ids = await site.enqueue(jobs.mark.using(queue=["high", "low"][n % 2]).bind(str(n)) for n in range(10_000))
+    await site.ended(5_000)
+    await site.until(lambda: any(entry.pid == doomed.pid for entry in site.ledger.starts()))
     doomed.kill()
-    await until(lambda: not site.ledger.lost(), 60, evidence=lambda: survivor.log)
+    await site.until(lambda: not site.ledger.lost(), 60)
     for queue in ("high", "low"):
         await site.wait_for_stats(queue, ready=0, delayed=0, leased=0, dead=0)
     assert set(ids) == site.ledger.successes().keys()
@@ -32,10 +35,6 @@ async def test_ten_thousand_tasks_survive_a_worker_that_is_killed_halfway(site: 
     print(f"\n{_account(site.ledger, doomed)}")
     survivor.signal(signal.SIGTERM)
     assert await survivor.exited() == 0
-
-
-def _executions_by(worker: WorkerProcess, ledger: Ledger) -> int:
-    return sum(entry.pid == worker.pid for entry in ledger.ends())
 
 
 def _account(ledger: Ledger, doomed: WorkerProcess) -> str:
@@ -56,10 +55,10 @@ async def test_workers_killed_one_after_the_other_lose_nothing_and_repeat_only_w
     kills = 3
     for number in range(1, kills + 1):
         worker = site.start(*arguments)
-        await until(lambda done=number * 100: len(site.ledger.ends()) >= done, evidence=lambda: worker.log)
+        await site.ended(number * 100)
         worker.kill()
-    last = site.start(*arguments)
-    await until(lambda: not site.ledger.lost(), evidence=lambda: last.log)
+    site.start(*arguments)
+    await site.until(lambda: not site.ledger.lost())
     await site.wait_for_stats(ready=0, delayed=0, leased=0, dead=0)
     assert len(site.ledger.repeated()) <= kills * 10
 
@@ -70,17 +69,17 @@ async def test_a_worker_frozen_past_its_lease_loses_the_task_and_goes_on(
 ) -> None:
     frozen = site.start("-q", "both,its_own", *LEASE)
     (id,) = await site.enqueue([task.using(queue="both").bind(site.gate)])
-    await until(lambda: site.ledger.starts(id), evidence=lambda: frozen.log)
+    await site.until(lambda: site.ledger.starts(id))
     frozen.freeze()
     other = await site.start("-q", "both", *LEASE).ready()
-    await until(lambda: len(site.ledger.starts(id)) == 2, evidence=lambda: other.log)
+    await site.until(lambda: len(site.ledger.starts(id)) == 2)
     if task is jobs.hold_in_thread:
         site.open_gate(frozen.pid)  # it cannot be cancelled: it ends, and its outcome is refused
     frozen.thaw()
     await frozen.says("lease lost")
     await site.wait_for_stats("both", leased=1)
     (mine,) = await site.enqueue([jobs.mark.using(queue="its_own").bind()])
-    await until(lambda: site.ledger.ends(mine), evidence=lambda: frozen.log)
+    await site.until(lambda: site.ledger.ends(mine))
     site.open_gate()
     await site.wait_for_stats("both", leased=0)
     ends = {entry.pid: entry.said for entry in site.ledger.ends(id)}
@@ -90,12 +89,27 @@ async def test_a_worker_frozen_past_its_lease_loses_the_task_and_goes_on(
     assert await site.stats("both") == EMPTY
 
 
+async def test_what_a_frozen_worker_had_claimed_ahead_is_not_started_when_it_wakes(site: Site) -> None:
+    frozen = site.start("-c", "1", "--claim-ahead", "10", *LEASE)
+    held, *ahead = await site.enqueue([jobs.hold.bind(site.gate), *(jobs.mark.bind() for _ in range(5))])
+    await site.until(lambda: site.ledger.starts(held))
+    frozen.freeze()
+    async with site.working(visibility_timeout=1.0):
+        await site.until(lambda: site.ledger.successes() == dict.fromkeys(ahead, 1))
+        await site.until(lambda: len(site.ledger.starts(held)) == 2)
+        frozen.thaw()
+        await site.until(lambda: len(frozen.log_lines("lease lost")) == 6)
+        site.open_gate()
+    assert {entry.id for entry in site.ledger.starts() if entry.pid == frozen.pid} == {held}
+    assert site.ledger.successes() == dict.fromkeys([held, *ahead], 1)
+
+
 async def test_a_healthy_worker_runs_a_task_of_three_leases_once(site: Site) -> None:
     first = site.start("-c", "1", *LEASE)
     (id,) = await site.enqueue([jobs.linger.bind(3.0)])
-    await until(lambda: site.ledger.starts(id), evidence=lambda: first.log)
+    await site.until(lambda: site.ledger.starts(id))
     async with site.working(visibility_timeout=1.0):
-        await until(lambda: site.ledger.ends(id))
+        await site.until(lambda: site.ledger.ends(id))
         await site.wait_for_stats(leased=0, ready=0)
     assert [entry.pid for entry in site.ledger.starts(id)] == [first.pid]
 
@@ -103,9 +117,9 @@ async def test_a_healthy_worker_runs_a_task_of_three_leases_once(site: Site) -> 
 async def test_what_waits_for_a_slot_longer_than_its_lease_runs_once(site: Site) -> None:
     ids = await site.enqueue([jobs.linger.bind(0.8), *(jobs.mark.bind() for _ in range(5))])
     async with site.working(concurrency=1, claim_ahead=10, visibility_timeout=0.4):
-        await until(lambda: site.ledger.starts(ids[0]))
+        await site.until(lambda: site.ledger.starts(ids[0]))
         async with site.working(visibility_timeout=0.4):
-            await until(lambda: not site.ledger.lost())
+            await site.until(lambda: not site.ledger.lost())
             await site.wait_for_stats(leased=0, ready=0)
     assert [(entry.id, entry.attempt) for entry in site.ledger.starts()] == [(id, 1) for id in ids]
 
@@ -147,12 +161,12 @@ async def test_a_task_that_kills_its_process_is_buried_alone_and_the_worker_live
 async def test_short_tasks_behind_long_ones_are_run_by_another_worker_within_two_seconds(site: Site) -> None:
     long = [jobs.hold.bind(site.gate) for _ in range(2)]
     await site.enqueue([*long, *(jobs.mark.bind() for _ in range(50))])
-    busy = site.start("-c", "2", "--claim-ahead", "100")
-    await until(lambda: len(site.ledger.starts()) == 2, evidence=lambda: busy.log)
+    site.start("-c", "2", "--claim-ahead", "100")
+    await site.started(2)
     claimed_at = site.ledger.starts()[-1].at
     assert (await site.stats()).leased == 52
     async with site.working():
-        await until(lambda: len(site.ledger.ends()) == 50, evidence=lambda: busy.log)
+        await site.ended(50)
         assert site.ledger.ends()[-1].at - claimed_at < 2.0
         site.open_gate()
         await site.wait_for_stats(leased=0)

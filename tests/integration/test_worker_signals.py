@@ -11,7 +11,7 @@ import pytest
 from asyncdq import Task
 
 from . import jobs
-from .workers import SOON, Site, WorkerProcess, until
+from .workers import Site, WorkerProcess
 
 BOUND = 5.0
 """Seconds that a worker may need beside its grace period, on a busy machine."""
@@ -19,16 +19,12 @@ BOUND = 5.0
 either_signal = pytest.mark.parametrize("number", [SIGTERM, SIGINT], ids=lambda number: number.name)
 
 
-async def started(worker: WorkerProcess, site: Site, count: int = 1) -> None:
-    await until(lambda: len(site.ledger.starts()) == count, evidence=lambda: worker.log)
-
-
 @either_signal
 async def test_a_signal_lets_what_runs_end_and_leaves_the_rest_alone(number: Signals, site: Site) -> None:
     held = await site.enqueue(jobs.hold.bind(site.gate) for _ in range(5))
     await site.enqueue(jobs.mark.bind() for _ in range(500))
     worker = site.start("-c", "5")
-    await started(worker, site, 5)
+    await site.started(5)
     worker.signal(number)
     await worker.says(f"{number.name}: finishing")
     site.open_gate()
@@ -47,7 +43,7 @@ async def test_what_outlasts_the_grace_period_is_given_back_and_does_not_count(
 ) -> None:
     (id,) = await site.enqueue([task.bind(site.gate)])
     worker = site.start("--grace-period", "0.2")
-    await started(worker, site)
+    await site.started(1)
     worker.signal(SIGTERM)
     assert await worker.exited(0.2 + BOUND) == 0
     assert (await site.stats()).ready == 1
@@ -61,7 +57,7 @@ async def test_what_outlasts_the_grace_period_is_given_back_and_does_not_count(
 async def test_a_second_signal_cancels_what_runs_and_gives_it_back(number: Signals, site: Site) -> None:
     (id,) = await site.enqueue([jobs.hold.bind(site.gate)])
     worker = site.start("--grace-period", "600")
-    await started(worker, site)
+    await site.started(1)
     worker.signal(number)
     await worker.says(f"{number.name}: finishing")
     worker.signal(number)
@@ -76,7 +72,7 @@ async def test_a_second_signal_cancels_what_runs_and_gives_it_back(number: Signa
 async def test_a_third_signal_ends_the_process_at_once(number: Signals, site: Site) -> None:
     (id,) = await site.enqueue([jobs.refuse_to_end.bind(site.gate)])
     worker = site.start("--grace-period", "600", "--task-defaults-visibility-timeout", "1")
-    await started(worker, site)
+    await site.started(1)
     for said in ("finishing", "cancelling"):
         worker.signal(number)
         await worker.says(f"{number.name}: {said}")
@@ -84,13 +80,13 @@ async def test_a_third_signal_ends_the_process_at_once(number: Signals, site: Si
     assert await worker.exited() == 128 + number
     site.open_gate()
     async with site.working():
-        await until(lambda: site.ledger.successes() == {id: 1})  # when its lease has ended
+        await site.until(lambda: site.ledger.successes() == {id: 1})  # when its lease has ended
 
 
 async def test_a_coroutine_that_swallows_its_cancellation_is_left_behind_and_given_back(site: Site) -> None:
     (id,) = await site.enqueue([jobs.refuse_to_end.bind(site.gate)])
     worker = site.start("--grace-period", "0")
-    await started(worker, site)
+    await site.started(1)
     worker.signal(SIGTERM)
     assert await worker.exited() == 0
     assert worker.log_lines(id, "cannot be ended")
@@ -100,7 +96,7 @@ async def test_a_coroutine_that_swallows_its_cancellation_is_left_behind_and_giv
 async def test_a_task_that_enqueues_while_its_worker_drains_is_stored(site: Site) -> None:
     await site.enqueue([jobs.hold_and_enqueue.bind(site.gate, "after the signal")])
     worker = site.start()
-    await started(worker, site)
+    await site.started(1)
     worker.signal(SIGTERM)
     await worker.says("SIGTERM: finishing")
     site.open_gate()
@@ -109,6 +105,7 @@ async def test_a_task_that_enqueues_while_its_worker_drains_is_stored(site: Site
     assert site.ledger.starts()[-1].said == "after the signal"
 
 
+@pytest.mark.slow
 async def test_twenty_workers_stopped_at_random_moments_under_load_leave_nothing_leased(site: Site) -> None:
     await site.enqueue(jobs.mark.bind() if n % 2 else jobs.linger.bind(0.005) for n in range(6_000))
     for _ in range(5):
@@ -123,9 +120,9 @@ async def test_twenty_workers_stopped_at_random_moments_under_load_leave_nothing
 
 async def _stop_at_a_random_moment(worker: WorkerProcess, site: Site) -> int:
     def works() -> bool:
-        return any(entry.pid == worker.pid for entry in site.ledger.starts())
+        return any(entry.pid == worker.pid for entry in reversed(site.ledger.starts()))
 
-    await until(works, SOON, evidence=lambda: worker.log)
+    await site.until(works)
     await asyncio.sleep(random.uniform(0, 0.1))  # the moment is what varies
     worker.signal(SIGTERM)
     return await worker.exited()

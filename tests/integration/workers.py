@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -52,13 +52,6 @@ class WorkerProcess:
                 stdout=output,
                 stderr=errors,
             )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        self._process.wait()
 
     @property
     def pid(self) -> int:
@@ -103,6 +96,11 @@ class WorkerProcess:
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
 
+    def end(self) -> None:
+        """Kill it if it lives, and wait for it."""
+        self.kill()
+        self._process.wait()
+
     def freeze(self) -> None:
         self.signal(signal.SIGSTOP)
 
@@ -125,11 +123,11 @@ class Site:
             "ASYNCDQ_URL": url,
             VARIABLE: str(folder / "ledger"),
         }
-        self._workers = ExitStack()
-        self._started = 0
+        self._processes: list[WorkerProcess] = []
 
     def close(self) -> None:
-        self._workers.close()
+        for process in self._processes:
+            process.end()
         self.ledger.close()
 
     def open_gate(self, pid: int | None = None) -> None:
@@ -145,9 +143,9 @@ class Site:
 
     def start(self, *arguments: str, modules: tuple[str, ...] = (JOBS,)) -> WorkerProcess:
         """A worker process, just started; the end of the test kills it."""
-        self._started += 1
-        process = WorkerProcess([*modules, *arguments], self.folder, self.environment, self._started)
-        return self._workers.enter_context(process)
+        process = WorkerProcess([*modules, *arguments], self.folder, self.environment, len(self._processes))
+        self._processes.append(process)
+        return process
 
     @asynccontextmanager
     async def working(self, **config: Any) -> AsyncIterator[Worker]:
@@ -163,6 +161,18 @@ class Site:
     async def burst(self, **config: Any) -> None:
         """Work in this process until the queues are empty."""
         await asyncio.wait_for(Worker(self.url, burst=True, **config).start(handle_signals=False), 60)
+
+    async def until(self, condition: Callable[[], T], seconds: float = SOON) -> T:
+        """What the condition returns as soon as that is true; fails with the logs of all worker processes."""
+        return await until(condition, seconds, evidence=lambda: "\n\n".join(each.log for each in self._processes))
+
+    async def started(self, count: int) -> None:
+        """Return when at least so many executions have started."""
+        await self.until(lambda: len(self.ledger.starts()) >= count)
+
+    async def ended(self, count: int) -> None:
+        """Return when at least so many executions have ended."""
+        await self.until(lambda: len(self.ledger.ends()) >= count)
 
     async def stats(self, queue: str = "default") -> QueueStats:
         return await self.client.driver.stats(queue)

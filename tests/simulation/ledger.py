@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from asyncdq.message import Again, Dead, Delivery, Done, Outcome, Unstarted
+from asyncdq.message import REASONS, Again, Dead, Delivery, Done, Outcome, Unstarted
 
 from .virtual import PROCESS, Process
 
@@ -37,13 +37,10 @@ class Lease:
     id: str
     by: str
     receipt: int
-    since: float
     length: float
     until: float
     arrived: bool
-    suspect: bool
     state: Held = Held.STILL
-    outcome: Outcome | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -111,9 +108,7 @@ class Ledger:
                 self._lapsed(holder)
             if now < self._not_before.get(id, 0.0) - EPSILON:
                 self.broken(f"{id} is claimed {self._not_before[id] - now:.3f} s early")
-            most = self.promises[id].max_attempts if id in self.promises else 3
-            suspect = 0 < delivery.lost >= most - 1
-            self._holders[id] = Lease(id, by, delivery.receipt, now, length, now + length, arrives, suspect)
+            self._holders[id] = Lease(id, by, delivery.receipt, length, now + length, arrives)
 
     def extended(self, by: str, batch: Sequence[Delivery], refused: Sequence[Delivery], length: float) -> None:
         """The server renewed these, but for the refused."""
@@ -146,7 +141,7 @@ class Ledger:
         self.note(f"{name} starts {id}, attempt {attempt}")
         if lease is None or lease.by != name or now >= lease.until:
             self.broken(f"{name} starts {id} without a lease")
-        if attempt > self.promises[id].max_attempts:
+        if attempt > self._promise(id).max_attempts:
             self.broken(f"{id} begins attempt {attempt}")
         for other in self.executions[id]:
             self._check_overlap(other, name)
@@ -173,9 +168,8 @@ class Ledger:
             if end not in promise.ends:
                 self.broken(f"{id} ended as {end!r}, not as one of {sorted(promise.ends)}")
 
-    def story(self, id: str) -> str:
-        """The lines of the trace that are about this id."""
-        return "\n".join(line for line in self.trace if id in line.split() or f"{id}:" in line or f"{id}," in line)
+    def _promise(self, id: str) -> Promise:
+        return self.promises.get(id, Promise(frozenset(REASONS)))  # of what the test enqueued itself
 
     def _holder(self, delivery: Delivery) -> Lease | None:
         lease = self._holders.get(delivery.id)
@@ -197,7 +191,7 @@ class Ledger:
     def _end(self, lease: Lease, outcome: Outcome) -> None:
         id = lease.id
         del self._holders[id]
-        lease.state, lease.outcome = Held.SETTLED, outcome
+        lease.state = Held.SETTLED
         runs = [run for run in self.executions[id] if run.lease is lease]
         match outcome:
             case Done():
@@ -207,13 +201,13 @@ class Ledger:
             case Dead(reason):
                 self.ends[id] = reason
                 if reason == "lost" and self._killed_by_others(id):
-                    self.promises[id] = replace(self.promises[id], ends=frozenset({"lost"}))
-                if reason not in self.promises[id].ends:
+                    self.promises[id] = replace(self._promise(id), ends=frozenset({"lost"}))
+                if reason not in self._promise(id).ends:
                     self.broken(f"{id} is buried as {reason!r}")
             case Again(delay, counted):
                 self._not_before[id] = _now() + delay
                 self._counted[id] += counted
-                if self._counted[id] >= self.promises[id].max_attempts:
+                if self._counted[id] >= self._promise(id).max_attempts:
                     self.broken(f"{id} has failed {self._counted[id]} times and is to run again")
             case Unstarted(delay):
                 self._not_before[id] = _now() + delay
@@ -230,7 +224,7 @@ class Ledger:
     def _check_overlap(self, other: Execution, by: str) -> None:
         over = other.ended is not None or other.process is None or other.process.dead
         lapsed = other.lease is None or other.lease.state is Held.LAPSED
-        if not over and not lapsed and not self.promises[other.id].stubborn:
+        if not over and not lapsed and not self._promise(other.id).stubborn:
             name = other.process.name if other.process else "nobody"
             self.broken(f"{by} starts {other.id} while it runs in {name}")
 

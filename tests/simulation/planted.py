@@ -25,8 +25,8 @@ class Altered:
     """A worker of the real parts, but for those that a subclass exchanges."""
 
     def __init__(self, driver: ScriptedDriver, **options: Any) -> None:
-        rest = {"max_tasks": None, "burst": False, "heartbeat_interval": 60.0, "timeout": None}
-        pool = {"process_pool_size": None, "process_pool_max_tasks_per_child": None}
+        rest: dict[str, Any] = {"max_tasks": None, "burst": False, "heartbeat_interval": 60.0, "timeout": None}
+        pool: dict[str, Any] = {"process_pool_size": None, "process_pool_max_tasks_per_child": None}
         self.left_behind = 0
         self._driver = driver
         self._config = Config(**rest, **pool, **options)
@@ -168,5 +168,3 @@ class Blaming(Server):
     def _hand_out(self, row: Row, lease: float) -> Delivery:
         row.lost += row.token is not None
         return super()._hand_out(row, lease)
-
-

@@ -177,6 +177,8 @@ class ScriptedDriver(BaseDriver):
 
     async def _call(self, verb: str, what: object, act: Callable[[], T], fate: Fate | None = None) -> T:
         """There and back. The reply is a future that the world resolves, so that a dead caller never wakes."""
+        if not self._connected and verb != "connect":
+            raise DriverError("this driver is not connected")
         fate = fate or self.network.fate(verb)
         self.calls.append((verb, what))
         loop = asyncio.get_running_loop()

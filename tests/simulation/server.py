@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -169,8 +170,8 @@ class Server:
             outcome.reason,
             outcome.error,
             outcome.detail,
-            row.attempt + row.lost,
-            self.now,
+            row.lost if outcome.reason == "lost" else row.attempt + row.lost,
+            time.time(),
         )
 
 

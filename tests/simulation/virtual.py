@@ -17,10 +17,11 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from types import CodeType, FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 from weakref import WeakSet
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 PROCESS: contextvars.ContextVar[Process] = contextvars.ContextVar("process")
 
@@ -43,19 +44,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self, horizon: float = 100_000.0) -> None:
         super().__init__()
         self.horizon = horizon
+        self.processes: list[Process] = []
         self._now = 0.0
         self._turns = 0
         self._soon: deque[_Entry] = deque()
         self._later: list[tuple[float, int, Process | None, asyncio.TimerHandle]] = []
         self._number = itertools.count()
-        self._pending: WeakSet[asyncio.Task[Any]] = WeakSet()
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._now
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """Run this after what is ready now."""
         if context is None:
@@ -65,13 +66,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return handle
 
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         """The same: there is one thread."""
         return self.call_soon(callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """Run this when the clock says `when`."""
         if context is None:
@@ -80,11 +85,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._later, (when, next(self._number), context.get(PROCESS), handle))
         return handle
 
-    def create_task(self, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: object = None,
+        context: contextvars.Context | None = None,
+        **options: Any,
+    ) -> asyncio.Task[T]:
         """As usual; and the process to which the task belongs knows it."""
-        made = super().create_task(coroutine, **options)
-        process = options["context"].get(PROCESS) if options.get("context") else PROCESS.get(None)
-        (self._pending if process is None else process.tasks).add(made)
+        made = super().create_task(coro, name=name, context=context, **options)
+        process = context.get(PROCESS) if context is not None else PROCESS.get(None)
+        if process is not None:
+            process.tasks.add(made)
         return made
 
     def resume(self, entries: list[_Entry]) -> None:
@@ -137,6 +150,7 @@ class Process:
         self.crash_at = crash_at
         self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.on_end: Callable[[Process], None] = lambda process: None
+        loop.processes.append(self)
         self._loop = loop
         self._held: list[_Entry] = []
         self._exhumed = False
@@ -192,8 +206,13 @@ class Process:
 
 def run(main: Coroutine[Any, Any, T], horizon: float = 100_000.0) -> T:
     """Run this to its end on virtual time."""
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(horizon)) as runner:
-        return runner.run(main)
+    loop = VirtualLoop(horizon)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        try:
+            return runner.run(main)
+        finally:
+            for process in loop.processes:
+                process.exhume()  # so that the runner can cancel what is left of it
 
 
 def place(task: asyncio.Task[Any]) -> str:

@@ -5,91 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from asyncdq import Client, Task, Worker
-from asyncdq.errors import DriverError
+from asyncdq import Client, Worker
 from asyncdq.message import Limits
 from asyncdq.retry import RetryPolicy
 
-from . import tasks
-from .ledger import LEDGER, Ledger, Promise
-from .scripted import CALL_TIMEOUT, Fate, Network, ScriptedDriver
+from .jobs import Job, dangerous_job, job
+from .ledger import LEDGER, Ledger
+from .scripted import CALL_TIMEOUT, Network, ScriptedDriver
 from .server import Server
 from .virtual import Process, VirtualLoop, run
+from .weather import MoodyNetwork, StormyNetwork
 
-QUEUES = ("high", "low")
 CHAOS_ENDS = 60.0  # seconds; then everything stops, and what is left is run in peace
 HORIZON = 5_000.0
 LAST_OUTCOMES, STUCK_AFTER = 10.0, 5.0  # what the worker promises for its end, beside the grace period
-
-DONE = frozenset({"done"})
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A call to be enqueued at a time, and what must become of it."""
-
-    id: str
-    at: float
-    call: Task[..., Any, Any]
-    args: tuple[Any, ...]
-    promise: Promise
-
-
-def _kinds(rng: random.Random, id: str) -> tuple[Task[..., Any, Any], tuple[Any, ...], Promise]:
-    choices: list[tuple[Task[..., Any, Any], tuple[Any, ...], Promise]] = [
-        (tasks.plain, (), Promise(DONE, 4)),
-        (tasks.plain, (rng.uniform(0.001, 3.0),), Promise(DONE, 4)),
-        (tasks.plain, (rng.uniform(10.0, 200.0),), Promise(DONE, 4)),
-        (tasks.failing, (rng.randint(1, 3), rng.choice([0.0, 0.5])), Promise(DONE, 4)),
-        (tasks.failing, (9,), Promise(frozenset({"attempts"}), 4)),
-        (tasks.snoozing, (rng.randint(1, 6), rng.uniform(0.0, 5.0)), Promise(DONE, 4)),
-        (tasks.retrying, (rng.uniform(0.0, 2.0),), Promise(frozenset({"attempts"}), 4)),
-        (tasks.rejecting, (), Promise(frozenset({"rejected"}), 4)),
-        (tasks.picky, (), Promise(frozenset({"not_retried"}), 4)),
-        (tasks.despairing, (), Promise(frozenset({"rejected"}), 4)),
-        (tasks.endless, (), Promise(frozenset({"attempts"}), 4)),
-        (tasks.stubborn, (rng.uniform(3.0, 30.0),), Promise(DONE, 4, stubborn=True)),
-        (tasks.exiting, (), Promise(frozenset({"attempts"}), 4)),
-        (tasks.parent, (f"{id}c",), Promise(DONE, 4)),
-    ]
-    weights = [8, 6, 3, 3, 1, 2, 1, 1, 1, 1, 1, 1, 1, 2]
-    return rng.choices(choices, weights)[0]
-
-
-class StormyNetwork(Network):
-    """Loses, delays and refuses by seed, while `harm` lasts: each loss may cost a message one lease."""
-
-    def __init__(self, seed: int, harm: int) -> None:
-        super().__init__(seed)
-        self.harm = harm
-
-    def fate(self, verb: str) -> Fate:
-        """As usual, but now and then it is lost or slow."""
-        usual = super().fate(verb)
-        roll = self.random.random()
-        if self.harm < 1 or usual.loses != "nothing" or roll > 0.03:
-            return usual
-        self.harm -= 1
-        if roll < 0.01:
-            return replace(usual, loses="reply")
-        if roll < 0.02:
-            return replace(usual, loses="request")
-        return Fate(self.random.uniform(0.0, CALL_TIMEOUT * 0.9), self.random.uniform(0.0, 1.0))
-
-
-class MoodyNetwork(StormyNetwork):
-    """Refuses some outcomes and renewals, too."""
-
-    def refuse(self, verb: str, ids: Sequence[str]) -> None:
-        """Refuse the whole call for one of its ids."""
-        if verb != "enqueue" and self.harm > 0 and self.random.random() < 0.02:
-            self.harm -= 1
-            raise DriverError(f"{verb} refused for {self.random.choice(list(ids)) if ids else 'nothing'}")
 
 
 @dataclass(slots=True)
@@ -101,35 +35,22 @@ class Variant:
     server: Callable[..., Server] = Server
 
 
-@dataclass(slots=True)
 class World:
     """One seed's world. After `live`, `ledger.violations` says what went wrong."""
 
-    seed: int
-    variant: Variant = field(default_factory=Variant)
-    ledger: Ledger = field(default_factory=Ledger)
-
-    def __post_init__(self) -> None:
-        self._init()
-
-    rng: random.Random = field(init=False)
-    mode: str = field(init=False)
-    most: int = field(init=False)
-    network: Network = field(init=False)
-    server: Server = field(init=False)
-    shifts: list[tuple[Process, Any, asyncio.Task[None]]] = field(init=False, default_factory=list)
-    harm: int = field(init=False, default=0)
-    over: bool = field(init=False, default=False)
-
-    def _init(self) -> None:
-        rng = self.rng = random.Random(self.seed)
-        random.seed(self.seed)
+    def __init__(self, seed: int, variant: Variant | None = None) -> None:
+        rng = self.rng = random.Random(seed)
+        random.seed(seed)  # the worker's own dice: pauses and jitter
+        self.seed = seed
+        self.variant = variant or Variant()
+        self.ledger = Ledger()
         self.mode = rng.choices(["calm", "chaos", "a killer", "killers"], [4, 5, 2, 1])[0]
-        self.most = rng.randint(2, 4)
-        self.harm = 2 if self.mode == "chaos" else 0
+        self.most = rng.randint(2, 4)  # attempts of each task, in a world with killers
+        self.harm = 2 if self.mode == "chaos" else 0  # with the storm's one: fewer than the attempts of any task
         storm = rng.choice([StormyNetwork, MoodyNetwork])
-        self.network = storm(self.seed, harm=1) if self.mode == "chaos" else Network(self.seed)
+        self.network = storm(seed, harm=1) if self.mode == "chaos" else Network(seed)
         self.server = self.variant.server(honours_lapsed=rng.random() < 0.5)
+        self.shifts: list[tuple[Process, Any, asyncio.Task[None]]] = []
 
     async def live(self) -> None:
         """Run it all, to the last check."""
@@ -137,8 +58,8 @@ class World:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         self.ledger.note(f"a world of {self.mode}")
-        jobs = [self._job(number) for number in range(self.rng.randint(8, 40))]
-        producing = asyncio.create_task(self._produce(sorted(jobs, key=lambda job: job.at)))
+        jobs = sorted(map(self._job, range(self.rng.randint(8, 40))), key=lambda job: job.at)
+        producing = asyncio.create_task(self._produce(jobs))
         lives = [asyncio.create_task(self._staff(f"w{number}")) for number in range(self.rng.randint(1, 3))]
         if self._spend(0.2):
             lives.append(asyncio.create_task(self._outage()))
@@ -148,21 +69,10 @@ class World:
         await self._bury()
 
     def _job(self, number: int) -> Job:
-        rng, id = self.rng, f"t{number}"
-        call, args, promise = _kinds(rng, id)
-        if self.mode in ("a killer", "killers"):
-            if number == 0 or (self.mode == "killers" and rng.random() < 0.1):
-                call, args = tasks.killer, (rng.choice([0.0, 0.3, 5.0]),)
-                promise = Promise(frozenset({"lost"}))
-            call, promise = call.using(max_attempts=self.most), replace(promise, max_attempts=self.most)
-            if call.name == tasks.failing.name and promise.ends == DONE:
-                args = (self.most - 1,)
-        delay = rng.uniform(0.01, 15.0) if rng.random() < 0.2 else 0.0
-        call = call.using(id=id, queue=rng.choice(QUEUES), delay=delay)
-        if rng.random() < 0.2:
-            call = call.using(visibility_timeout=rng.choice([4.0, 9.0, 30.0, 300.0]))
-        at = 0.0 if rng.random() < 0.5 else rng.uniform(0.0, 30.0)
-        return Job(id, at, call, args, promise)
+        if self.mode not in ("a killer", "killers"):
+            return job(self.rng, number)
+        killer = number == 0 or (self.mode == "killers" and self.rng.random() < 0.1)
+        return dangerous_job(self.rng, number, self.most, killer)
 
     async def _produce(self, jobs: list[Job]) -> None:
         driver = ScriptedDriver(self.server, Network(self.seed + 1), self.ledger, name="producer")
@@ -190,7 +100,7 @@ class World:
         process = self._process(name, gone, crash_at=int(rng.uniform(1, 30) ** 2) if doomed else None)
         worker = self._worker(name)
         working = process.start(worker.start(handle_signals=False))
-        working.add_done_callback(lambda _: gone.set(), context=contextvars.Context())
+        working.add_done_callback(partial(_ended, gone), context=contextvars.Context())
         self.shifts.append((process, worker, working))
         end = min(until, loop.time() + rng.uniform(0.0, 40.0)) if rng.random() < 0.5 else until
         if self._spend(0.2):
@@ -245,10 +155,13 @@ class World:
         if way == "stop twice":
             await _until(gone, asked + self.rng.uniform(0.0, 2.0))
             process.do(partial(worker.stop, now=True))
+        while process.frozen and not process.dead:
+            await _until(gone, loop.time() + 1.0)
+            asked = loop.time()
         grace = 10.0
         bound = grace + STUCK_AFTER + LAST_OUTCOMES + 3 * CALL_TIMEOUT
         await _until(gone, asked + bound)
-        if not gone.is_set() and not process.frozen:
+        if not gone.is_set():
             self.ledger.broken(f"{process.name} has not ended {bound:g} s after it was told to")
             process.crash()
 
@@ -296,7 +209,7 @@ class World:
             gone = asyncio.Event()
             process, worker = self._process(f"last.{number}", gone), self._worker(f"last.{number}")
             working = process.start(worker.start(handle_signals=False))
-            working.add_done_callback(lambda _, gone=gone: gone.set(), context=contextvars.Context())
+            working.add_done_callback(partial(_ended, gone), context=contextvars.Context())
             self.shifts.append((process, worker, working))
             while self.server.rows and not gone.is_set():
                 await _until(gone, asyncio.get_running_loop().time() + 1.0)
@@ -312,6 +225,10 @@ class World:
         await asyncio.wait([working for _, _, working in self.shifts])
 
 
+def _ended(gone: asyncio.Event, working: asyncio.Task[None]) -> None:
+    gone.set()
+
+
 async def _until(event: asyncio.Event, when: float) -> None:
     """Return when the event is set, or at this time."""
     try:
@@ -323,6 +240,6 @@ async def _until(event: asyncio.Event, when: float) -> None:
 
 def simulate(seed: int, variant: Variant | None = None) -> Ledger:
     """Live through the world of this seed; the ledger says what happened."""
-    world = World(seed, variant or Variant())
+    world = World(seed, variant)
     run(world.live(), HORIZON)
     return world.ledger

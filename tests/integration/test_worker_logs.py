@@ -1,0 +1,65 @@
+"""What a worker says: one line per start, success, retry and burial, and who blocked it."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from . import jobs
+from .workers import Site
+
+EVENTS = ["task_started", "task_retrying", "task_started", "task_completed"]
+
+
+async def test_each_event_of_a_task_is_one_line_of_text(site: Site) -> None:
+    good, bad = await site.enqueue([jobs.fail_until.bind(2), jobs.fail.bind()])
+    worker = site.start("--burst")
+    assert await worker.exited() == 0
+    name = jobs.fail_until.name
+    starts = [f"{event} {name} {good}" for event in EVENTS]
+    for line, start in zip(worker.log_lines(good), starts, strict=True):
+        assert start in line
+    first, retry, second, end = worker.log_lines(good)
+    assert ("attempt 1 of 3" in first, "attempt 2 of 3" in second) == (True, True)
+    assert "WARNING" in retry
+    assert "again in 0 s: ValueError: not yet" in retry
+    assert end.endswith(" s")
+    burial = worker.log_lines(bad)[-1]
+    assert "ERROR" in burial
+    assert "buried (attempts): ValueError: as it was told" in burial
+
+
+async def test_each_event_of_a_task_is_one_object_of_json(site: Site) -> None:
+    good, bad = await site.enqueue([jobs.fail_until.bind(2), jobs.fail.bind()])
+    worker = site.start("--burst", "--log-format", "json")
+    assert await worker.exited() == 0
+    lines = [line for line in worker.events() if line.get("task_id") == good]
+    assert [line["event"] for line in lines] == EVENTS
+    assert [line["attempt"] for line in lines] == [1, 1, 2, 2]
+    assert {(line["task"], line["queue"], line["logger"]) for line in lines} == {
+        (jobs.fail_until.name, "default", "asyncdq.worker")
+    }
+    assert (lines[1]["delay"], lines[1]["counted"], lines[1]["error"]) == (0, True, "ValueError: not yet")
+    assert lines[3]["duration"] >= 0
+    burial = next(line for line in worker.events() if line.get("event") == "task_failed")
+    assert (burial["task_id"], burial["reason"], burial["level"]) == (bad, "attempts", "error")
+
+
+async def test_a_worker_says_regularly_that_it_lives(site: Site) -> None:
+    await site.enqueue([jobs.hold.bind(site.gate)])
+    worker = site.start("--heartbeat-interval", "0.1", "--log-format", "json")
+    await site.until(lambda: worker.log.count("worker_heartbeat") >= 3)
+    site.open_gate()
+    beats = [line for line in worker.events() if line.get("event") == "worker_heartbeat"]
+    assert (beats[-1]["running"], beats[-1]["stuck"]) == (1, 0)
+
+
+async def test_the_task_that_blocks_the_event_loop_is_named(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    (id,) = await site.enqueue([jobs.block.bind(0.8)])
+    with caplog.at_level(logging.ERROR):
+        await site.burst(visibility_timeout=0.9)
+    (record,) = [record for record in caplog.records if "event loop" in record.message]
+    assert f"{jobs.block.name} {id} has blocked the event loop for more than 0.3 s" in record.message
+    assert "time.sleep(seconds)" in record.message
+    assert site.ledger.successes() == {id: 1}

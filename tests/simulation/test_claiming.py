@@ -1,0 +1,157 @@
+"""What a worker claims, and what it leaves to others: claim-ahead, suspects, max_tasks, burst, priorities."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from .bench import Bench, limited, virtual
+from .tasks import failing, killer, plain, snoozing
+from .virtual import run
+
+
+def numbered(name: str, count: int) -> list[str]:
+    """So many ids."""
+    return [f"{name}{number}" for number in range(count)]
+
+
+@virtual
+async def test_what_was_claimed_ahead_of_ten_minute_tasks_runs_elsewhere_within_two_seconds() -> None:
+    bench, short = Bench(), numbered("short", 100)
+    await bench.put(plain, *numbered("long", 10), args=[600.0])
+    busy = bench.hire("busy", concurrency=10, claim_ahead=100)
+    await bench.put(plain, *short)
+    await bench.until(lambda: len(bench.server.rows) == 110 and bench.server.stats("default").leased == 110, 1.0)
+    idle = bench.hire("idle")
+    await bench.until(lambda: bench.ends(*short) == ["done"] * 100, 2.0)
+    assert bench.ledger.violations == []
+    for worker in (busy, idle):
+        worker.stop(now=True)
+        await worker.ended(5.0)
+
+
+@virtual
+async def test_after_giving_back_nothing_is_claimed_ahead_until_the_slots_turn_over() -> None:
+    bench = Bench()
+    await bench.put(plain, "long", args=[60.0])
+    worker = bench.hire(concurrency=1, claim_ahead=5)
+    await bench.until(lambda: bench.runs("long"), 1.0)
+    await bench.put(plain, *numbered("short", 5))
+    await bench.until(lambda: bench.server.stats("default").leased == 6, 1.0)
+    await bench.until(lambda: bench.server.stats("default").leased == 1, 1.5)
+    asked = len(bench.calls(worker, "dequeue"))
+    await asyncio.sleep(20.0)  # virtual: nobody may claim meanwhile
+    assert len(bench.calls(worker, "dequeue")) == asked
+    await bench.until(lambda: not bench.server.rows, 60.0)
+    await worker.retire()
+
+
+@virtual
+async def test_short_tasks_are_claimed_ahead_by_themselves_and_long_ones_are_not() -> None:
+    bench = Bench()
+    await bench.put(plain, *numbered("short", 50), args=[0.001])
+    worker = bench.hire(concurrency=5)
+    await bench.until(lambda: not bench.server.rows, 5.0)
+    assert max(bench.calls(worker, "dequeue")) > 5
+    await bench.put(plain, *numbered("long", 120), args=[0.1])
+    await bench.until(lambda: not bench.server.rows, 10.0)
+    assert max(bench.calls(worker, "dequeue")[-20:]) <= 5
+    await worker.retire()
+
+
+@virtual
+async def test_a_killer_is_buried_and_its_hundred_neighbours_are_not() -> None:
+    bench, innocent = Bench(), numbered("n", 109)
+    await bench.put(killer.using(max_attempts=3), "killer", args=[0.0])
+    await bench.put(plain.using(max_attempts=3), *innocent, args=[0.5])
+    hired = [bench.hire("w0", concurrency=10, claim_ahead=100, visibility_timeout=6.0)]
+    while bench.server.rows:
+        if hired[-1].process.dead:
+            hired.append(bench.hire(f"w{len(hired)}", concurrency=10, claim_ahead=100, visibility_timeout=6.0))
+        await asyncio.sleep(0.1)  # virtual
+    assert bench.ends("killer") == ["lost"]
+    assert bench.ends(*innocent) == ["done"] * 109
+    assert len(hired) == 4
+    await hired.pop().retire()
+    for dead in hired:
+        await dead.bury()
+
+
+@virtual
+async def test_suspects_run_one_at_a_time() -> None:
+    bench, ids = Bench(), numbered("s", 6)
+    await bench.put(plain.using(max_attempts=2), *ids, args=[3.0])
+    dead = bench.hire("dead", concurrency=6, visibility_timeout=6.0)
+    await bench.until(lambda: all(map(bench.runs, ids)), 1.0)
+    dead.process.crash()
+    heir = bench.hire("heir", concurrency=6, visibility_timeout=6.0)
+    await bench.until(lambda: bench.ends(*ids) == ["done"] * 6, 60.0)
+    second = sorted(bench.runs(id)[1].started for id in ids)
+    assert all(later - earlier >= 3.0 for earlier, later in pairwise(second))
+    await heir.retire()
+    await dead.bury()
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3, 7, 50])
+@pytest.mark.parametrize("ahead", [None, 0, 20])
+def test_max_tasks_is_exact(concurrency: int, ahead: int | None) -> None:
+    async def main() -> None:
+        bench, ids = Bench(), numbered("t", 60)
+        await bench.put(failing, *ids, args=[1, 0.01])
+        worker = bench.hire(concurrency=concurrency, claim_ahead=ahead, max_tasks=37)
+        await worker.ended(100.0)
+        assert sum(len(bench.runs(id)) for id in ids) == 37
+        assert bench.ledger.violations == []
+
+    run(main())
+
+
+@virtual
+async def test_two_workers_with_max_tasks_share_exactly() -> None:
+    bench, ids = Bench(), numbered("t", 60)
+    await bench.put(plain, *ids, args=[0.3])
+    workers = [bench.hire(name, concurrency=4, claim_ahead=8, max_tasks=20) for name in ("w", "x")]
+    for worker in workers:
+        await worker.ended(100.0)
+    assert sum(len(bench.runs(id)) for id in ids) == 40
+    assert bench.ledger.violations == []
+
+
+@virtual
+async def test_a_burst_ends_when_the_queues_are_empty_and_leaves_what_is_delayed() -> None:
+    bench, ids = Bench(), numbered("t", 30)
+    await bench.put(plain, *ids, args=[0.2])
+    await bench.put(plain.using(delay=100.0), "later")
+    worker = bench.hire(burst=True, concurrency=4)
+    took = await worker.ended(10.0)
+    assert bench.ends(*ids) == ["done"] * 30
+    assert bench.ends("later") == [None]
+    assert took < 3.0
+
+
+@virtual
+async def test_a_burst_runs_what_becomes_ready_again_at_once() -> None:
+    bench = Bench()
+    await bench.put(snoozing, "a", args=[5, 0.0])
+    await bench.hire(burst=True).ended(10.0)
+    assert bench.ends("a") == ["done"]
+
+
+@virtual
+async def test_a_burst_on_empty_queues_ends_at_once() -> None:
+    assert await Bench().hire(burst=True).ended(1.0) < 0.1
+
+
+@virtual
+async def test_an_earlier_queue_always_comes_first() -> None:
+    bench = Bench(limits=limited(claim_ahead=False))
+    await bench.put(plain.using(queue="low"), *numbered("low", 10), args=[1.0])
+    worker = bench.hire(queues=("high", "low"), concurrency=1)
+    await bench.until(lambda: bench.runs("low0"), 1.0)
+    await bench.put(plain.using(queue="high"), *numbered("high", 5), args=[1.0])
+    await bench.until(lambda: not bench.server.rows, 20.0)
+    order = sorted((run.started, id) for id, [run] in bench.ledger.executions.items())
+    assert [id for _, id in order[:6]] == ["low0", *numbered("high", 5)]
+    await worker.retire()

@@ -1,0 +1,98 @@
+"""Leases: renewed while a task runs, its own length from its start, and never used past their end."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .bench import Bench, slow, virtual
+from .tasks import plain
+
+
+@virtual
+async def test_a_lease_is_renewed_every_third_of_its_length() -> None:
+    bench = Bench()
+    await bench.put(plain, "a", args=[95.0])
+    worker = bench.hire(visibility_timeout=30.0)
+    await bench.until(lambda: bench.ends("a") == ["done"], 100.0)
+    await worker.retire()
+    assert len(bench.calls(worker, "extend")) == 9
+    assert len(bench.runs("a")) == 1
+    assert bench.ledger.violations == []
+
+
+@virtual
+async def test_ten_minutes_on_a_lease_of_six_seconds_run_once_beside_an_idle_worker() -> None:
+    bench = Bench()
+    await bench.put(plain, "a", args=[600.0])
+    workers = [bench.hire(name, visibility_timeout=6.0) for name in ("w", "x")]
+    await bench.until(lambda: bench.ends("a") == ["done"], 610.0)
+    assert len(bench.runs("a")) == 1
+    for worker in workers:
+        await worker.retire()
+
+
+@virtual
+async def test_the_lease_that_a_task_asks_for_holds_before_it_starts() -> None:
+    bench = Bench()
+    await bench.put(plain.using(visibility_timeout=300.0), "a", args=[1.0])
+    worker = bench.hire(visibility_timeout=6.0)
+    await bench.until(lambda: bench.runs("a"), 1.0)
+    [row] = bench.server.rows.values()
+    assert row.due > bench.now + 290.0
+    await worker.retire()
+
+
+@virtual
+async def test_a_lease_shorter_than_the_workers_is_renewed_in_time() -> None:
+    bench = Bench()
+    await bench.put(plain.using(visibility_timeout=3.0), "a", args=[30.0])
+    workers = [bench.hire(name, visibility_timeout=60.0) for name in ("w", "x")]
+    await bench.until(lambda: bench.ends("a") == ["done"], 31.0)
+    assert len(bench.runs("a")) == 1
+    assert bench.ledger.violations == []
+    for worker in workers:
+        await worker.retire()
+
+
+@virtual
+async def test_a_task_whose_lease_was_lost_is_cancelled_and_writes_no_outcome() -> None:
+    bench = Bench()
+    await bench.put(plain, "a", args=[50.0])
+    frozen = bench.hire("frozen", visibility_timeout=6.0)
+    await bench.until(lambda: bench.runs("a"), 1.0)
+    frozen.process.freeze()
+    bench.ledger.troubled("frozen")
+    other = bench.hire("other", visibility_timeout=6.0)
+    await bench.until(lambda: len(bench.runs("a")) == 2, 7.0)
+    frozen.process.thaw()
+    await bench.until(lambda: bench.runs("a")[0].end == "CancelledError", 3.0)
+    await bench.until(lambda: bench.ends("a") == ["done"], 60.0)
+    assert bench.calls(frozen, "settle") == []
+    await frozen.retire()
+    await other.retire()
+
+
+@virtual
+async def test_nothing_starts_when_the_claim_came_back_later_than_the_lease_ends() -> None:
+    bench = Bench()
+    await bench.put(plain, "a")
+    bench.network.next["dequeue"] = [slow(back=3.0)]
+    worker = bench.hire(visibility_timeout=2.0)
+    await bench.until(lambda: bench.ends("a") == ["done"], 5.0)
+    assert len(bench.runs("a")) == 1
+    assert bench.runs("a")[0].started > 3.0
+    assert "without a lease" not in "".join(bench.ledger.violations)
+    await worker.retire()
+
+
+@virtual
+async def test_a_renewal_that_is_refused_is_tried_again_at_the_next_third() -> None:
+    bench = Bench()
+    await bench.put(plain, "a", args=[50.0])
+    worker = bench.hire(visibility_timeout=30.0)
+    bench.network.refused.add(("extend", "a"))
+    await asyncio.sleep(11.0)  # virtual: past the first renewal
+    bench.network.refused.clear()
+    await bench.until(lambda: bench.ends("a") == ["done"], 60.0)
+    assert len(bench.runs("a")) == 1
+    await worker.retire()
