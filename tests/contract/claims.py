@@ -90,6 +90,11 @@ async def asleep(driver: BaseDriver, *queues: str, timeout: float = LONG) -> asy
     return waiter
 
 
+async def passing(seconds: float) -> None:
+    """Let this much time pass: where a lease or a delay is the subject, and not what comes of it."""
+    await asyncio.sleep(seconds)  # time is the subject
+
+
 def ids(found: Sequence[Delivery | Message]) -> list[str]:
     """The ids, in order."""
     return [each.id for each in found]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from asyncdq.drivers.base import BaseDriver
 from asyncdq.message import Again, Delivery, Done
 from tests.contract.backends import Store, needs
-from tests.contract.claims import SOON, claim, claim_one, ids, lose, message, put, settle, take_now
+from tests.contract.claims import SOON, claim, claim_one, ids, lose, message, passing, put, settle, take_now
 
 
 async def give_up(call: asyncio.Task[object], ticks: int) -> None:
@@ -124,6 +124,6 @@ async def test_an_extension_whose_caller_gave_up_is_written(driver: BaseDriver) 
     await put(driver, "a")
     delivery = await claim_one(driver, lease=0.2)
     await give_up(asyncio.create_task(driver.extend([delivery], 60)), 1)
-    await asyncio.sleep(0.2)
+    await passing(0.2)
     assert await take_now(driver) == []
     assert await settle(driver, delivery, Done())

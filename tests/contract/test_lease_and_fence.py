@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from asyncdq.drivers.base import BaseDriver
 from asyncdq.message import Again, Dead, Done, Outcome, Unstarted
 from tests.contract.backends import Store, needs
-from tests.contract.claims import bury, claim, claim_one, every_outcome, ids, letters, lose, put, settle, take_now
+from tests.contract.claims import (
+    bury,
+    claim,
+    claim_one,
+    every_outcome,
+    ids,
+    letters,
+    lose,
+    passing,
+    put,
+    settle,
+    take_now,
+)
 
 
 @needs("ends_leases")
@@ -41,7 +51,7 @@ async def test_an_extended_lease_outlives_its_first_end(driver: BaseDriver) -> N
     await put(driver, "a")
     delivery = await claim_one(driver, lease=0.1)
     assert await driver.extend([delivery], 60) == []
-    await asyncio.sleep(0.15)
+    await passing(0.15)
     assert await take_now(driver) == []
     assert await settle(driver, delivery, Done())
 
@@ -59,7 +69,7 @@ async def test_a_lease_renewed_again_and_again_never_ends(driver: BaseDriver) ->
     await put(driver, "a")
     delivery = await claim_one(driver, lease=0.3)
     for _ in range(8):
-        await asyncio.sleep(0.1)
+        await passing(0.1)
         assert await driver.extend([delivery], 0.3) == []
         assert await take_now(driver) == []
     assert await settle(driver, delivery, Done())
@@ -84,7 +94,7 @@ async def test_a_frozen_owner_is_refused_once_another_has_claimed(driver: BaseDr
     owner = await claim_one(driver)
     assert not await settle(driver, frozen, outcome)
     assert await driver.extend([frozen], 0.01) == [frozen]
-    await asyncio.sleep(0.02)
+    await passing(0.02)
     assert await take_now(driver) == []
     assert await settle(driver, owner, Done())
     assert await take_now(driver) == []

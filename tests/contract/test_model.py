@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from asyncdq.drivers.base import BaseDriver
 from asyncdq.message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted
 from tests.contract.backends import Backend, needs
-from tests.contract.claims import LONG, letters
+from tests.contract.claims import LONG, letters, passing
 from tests.contract.model import Model
 
 T = TypeVar("T")
@@ -102,7 +102,7 @@ class History(RuleBasedStateMachine):
         known = self.run(pick(self.drivers, number).enqueue([message]))
         assert known == self.model.enqueue([message])
         if not known:
-            self.run(asyncio.sleep(MOMENT * 1.5))
+            self.run(passing(MOMENT * 1.5))
             self.model.mature(message)
 
     @precondition(lambda self: any(map(self.model.claimable, ("left", "right"))))
@@ -154,7 +154,7 @@ class History(RuleBasedStateMachine):
         lapsing = self.held()[: number + 1]
         for delivery, driver in lapsing:
             self.extend(delivery, driver, MOMENT)
-        self.run(asyncio.sleep(MOMENT * 1.5))
+        self.run(passing(MOMENT * 1.5))
         for delivery, _ in lapsing:
             self.model.lapse(delivery)
 

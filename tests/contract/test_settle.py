@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from asyncdq.drivers.base import BaseDriver
 from asyncdq.message import Again, Dead, Delivery, Done, Outcome, Unstarted
 from tests.contract.backends import needs
-from tests.contract.claims import claim, claim_one, every_outcome, ids, letters, put, settle, take_now
+from tests.contract.claims import claim, claim_one, every_outcome, ids, letters, passing, put, settle, take_now
 
 
 async def test_done_forgets_the_message(driver: BaseDriver) -> None:
@@ -60,7 +58,7 @@ async def test_outcomes_of_all_kinds_in_one_call_each_have_their_effect(driver: 
 async def test_a_batch_returns_exactly_the_deliveries_that_were_lost(driver: BaseDriver) -> None:
     await put(driver, "a", "b")
     lost = await claim(driver, 2, lease=0.1)
-    await asyncio.sleep(0.1)
+    await passing(0.1)
     again = await claim(driver, 2)
     await put(driver, "c", "d")
     held = await claim(driver, 2)

@@ -23,6 +23,7 @@ from .weather import MoodyNetwork, StormyNetwork
 
 CHAOS_ENDS = 60.0  # seconds; then everything stops, and what is left is run in peace
 HORIZON = 5_000.0
+LONGEST_GRACE, LONGEST_FREEZE = 10.0, 40.0
 LAST_OUTCOMES, STUCK_AFTER = 10.0, 5.0  # what the worker promises for its end, beside the grace period
 
 
@@ -50,6 +51,7 @@ class World:
         storm = rng.choice([StormyNetwork, MoodyNetwork])
         self.network = storm(seed, harm=1) if self.mode == "chaos" else Network(seed)
         self.server = self.variant.server(honours_lapsed=rng.random() < 0.5)
+        self.freezing: set[str] = set()
         self.shifts: list[tuple[Process, Any, asyncio.Task[None]]] = []
 
     async def live(self) -> None:
@@ -104,6 +106,7 @@ class World:
         self.shifts.append((process, worker, working))
         end = min(until, loop.time() + rng.uniform(0.0, 40.0)) if rng.random() < 0.5 else until
         if self._spend(0.2):
+            self.freezing.add(name)
             loop.call_later(rng.uniform(0.0, 20.0), partial(self._freeze, process), context=contextvars.Context())
         await _until(gone, end)
         if not gone.is_set():
@@ -134,7 +137,7 @@ class World:
             queues=rng.choice([("high", "low"), ("low", "high")]),
             concurrency=rng.choice([1, 2, 4, 8]),
             worker_id=name,
-            grace_period=rng.choice([0.0, 1.0, 10.0]),
+            grace_period=rng.choice([0.0, 1.0, LONGEST_GRACE]),
             visibility_timeout=rng.choice([6.0, 10.0, 30.0]),
             claim_ahead=rng.choice([None, None, 0, 3, 8]),
             retry=RetryPolicy(4, 1.0),
@@ -155,11 +158,8 @@ class World:
         if way == "stop twice":
             await _until(gone, asked + self.rng.uniform(0.0, 2.0))
             process.do(partial(worker.stop, now=True))
-        while process.frozen and not process.dead:
-            await _until(gone, loop.time() + 1.0)
-            asked = loop.time()
-        grace = 10.0
-        bound = grace + STUCK_AFTER + LAST_OUTCOMES + 3 * CALL_TIMEOUT
+        bound = LONGEST_GRACE + STUCK_AFTER + LAST_OUTCOMES + 3 * CALL_TIMEOUT
+        bound += LONGEST_FREEZE if process.name in self.freezing else 0.0
         await _until(gone, asked + bound)
         if not gone.is_set():
             self.ledger.broken(f"{process.name} has not ended {bound:g} s after it was told to")
@@ -189,7 +189,7 @@ class World:
         return True
 
     def _freeze(self, process: Process) -> None:
-        loop, seconds = asyncio.get_running_loop(), self.rng.uniform(1.0, 40.0)
+        loop, seconds = asyncio.get_running_loop(), self.rng.uniform(1.0, LONGEST_FREEZE)
         self.ledger.note(f"{process.name} freezes for {seconds:.1f} s")
         process.freeze()
         self.ledger.troubled(process.name)
