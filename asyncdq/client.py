@@ -14,7 +14,7 @@ from .batcher import Batcher
 from .drivers import from_url
 from .drivers.base import BaseDriver
 from .envelope import Envelope, encode
-from .errors import BodyTooLarge, ConnectionLost, DriverError, InvalidCall, TaskError
+from .errors import BodyTooLarge, ConnectionLost, DriverError, InvalidCall, TaskError, UnserializableArgument
 from .message import Call, CallOptions, Enqueued, Message
 from .names import check_queue, new_id
 from .ranges import check_options, delay_of
@@ -136,7 +136,7 @@ class Client:
         envelope = Envelope(
             call.name,
             self.serializer.content_type,
-            self.serializer.dumps([list(call.args), dict(call.kwargs)]),
+            self._written(call),
             _carried(options),
             {},
         )
@@ -147,6 +147,12 @@ class Client:
                 "store the data elsewhere and enqueue its key"
             )
         return Message(options.id or new_id(), options.queue or self.default_queue, body, delay)
+
+    def _written(self, call: Call[Any]) -> bytes:
+        try:
+            return self.serializer.dumps([list(call.args), dict(call.kwargs)])
+        except UnserializableArgument as error:
+            raise UnserializableArgument(f"{call.name}: {error}") from error
 
     async def _store(self, messages: list[Message]) -> Sequence[bool | BaseException]:
         """For each message whether it was new, or its error. One message that is refused does not hurt the others."""

@@ -50,6 +50,8 @@ def _queue(name: str) -> str:
 def _some(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
         raise ValueError("name at least one queue")
+    if len(set(names)) < len(names):
+        raise ValueError(f"{','.join(names)} names a queue twice")
     return names
 
 

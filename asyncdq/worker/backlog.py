@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from .run import Run
@@ -39,9 +40,9 @@ class Backlog:
         self._size -= 1
         return True
 
-    def take_older(self, than: float) -> list[Run]:
-        """Remove and return what was claimed at `than` (event loop time) or before."""
-        old = [run for lane in self._lanes for run in lane if run.claimed_at <= than]
-        for run in old:
+    def take(self, claimed_by: float = math.inf) -> list[Run]:
+        """Remove and return what was claimed at `claimed_by` (event loop time) or before; without it, all."""
+        taken = [run for lane in self._lanes for run in lane if run.claimed_at <= claimed_by]
+        for run in taken:
             self.discard(run)
-        return old
+        return taken

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from .. import serializers
 from ..client import Client
 from ..drivers.base import BaseDriver
+from ..errors import ConnectionLost
 from .config import Config
 from .executor import Executor
 from .journal import Journal
@@ -20,8 +20,6 @@ from .outage import Outage
 from .plan import Planner
 from .pool import ProcessPool
 from .settler import Settler
-
-_log = logging.getLogger("asyncdq.worker")
 
 LAST_OUTCOMES = 10.0  # seconds that a worker which ends tries to write its last outcomes
 
@@ -42,7 +40,7 @@ class Crew:
 @asynccontextmanager
 async def assemble(config: Config, client: Client, outage: Outage) -> AsyncGenerator[Crew]:
     """A crew on the client's driver. On leaving: processes and threads end, then renewal, then the last
-    outcomes are written."""
+    outcomes are written; ConnectionLost if they cannot be."""
     driver = client.driver
     async with AsyncExitStack() as stack:
         settler = Settler(driver, outage)
@@ -62,7 +60,9 @@ async def assemble(config: Config, client: Client, outage: Outage) -> AsyncGener
 
 async def _write_last(settler: Settler) -> None:
     if not await settler.drain(LAST_OUTCOMES):
-        _log.error("the backend does not answer: the last outcomes are not written, their tasks will run again")
+        raise ConnectionLost(
+            "the backend does not answer: the last outcomes are not written, their tasks will run again"
+        )
 
 
 def _cpus() -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from ..message import Again, Dead, Delivery, Done, Unstarted
 from .job import Verdict
 from .run import Run
+from .settler import Settled
 
 _log = logging.getLogger("asyncdq.worker")
 
@@ -29,8 +30,19 @@ class Journal:
             attempt, most = run.delivery.attempt, run.plan.policy.max_attempts
             _say("task_started", f"attempt {attempt} of {most}", run.delivery, run.plan.task.name, max_attempts=most)
 
-    def decided(self, delivery: Delivery, task: str, verdict: Verdict) -> None:
-        """The delivery has a verdict, whether it could be run or not; `task` may be unknown here."""
+    def settled(self, delivery: Delivery, task: str, verdict: Verdict, settled: Settled) -> None:
+        """The outcome was written, or was not; `task` may be unknown here. A refused one the settler has logged."""
+        if settled is Settled.LOST:
+            self.lost(delivery, task)
+        elif settled is not Settled.FAILED:
+            self._decided(delivery, task, verdict)
+
+    def lost(self, delivery: Delivery, task: str) -> None:
+        """The lease is gone: the task may run elsewhere."""
+        self.counts["lost"] += 1
+        _say("task_lease_lost", "lease lost, its outcome here counts for nothing", delivery, task, logging.WARNING)
+
+    def _decided(self, delivery: Delivery, task: str, verdict: Verdict) -> None:
         outcome, took = verdict.outcome, verdict.duration
         match outcome:
             case Done():
@@ -49,11 +61,6 @@ class Journal:
                 _say("task_failed", text, delivery, task, logging.ERROR, reason=reason, error=error, duration=took)
             case Unstarted():
                 self.counts["given_back"] += 1
-
-    def lost(self, delivery: Delivery, task: str) -> None:
-        """The lease is gone: the task may run elsewhere."""
-        self.counts["lost"] += 1
-        _say("task_lease_lost", "lease lost, its outcome here counts for nothing", delivery, task, logging.WARNING)
 
 
 def _say(event: str, text: str, delivery: Delivery, task: str, level: int = logging.INFO, **facts: Any) -> None:

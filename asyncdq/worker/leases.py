@@ -30,6 +30,7 @@ class Leases:
         self._groups: dict[float, dict[Delivery, Run]] = {}
         self._renewals: dict[float, asyncio.Task[None]] = {}
         self._adoptions = Batcher[Run, bool](self._adopt, driver.limits.batch)
+        self._extending = asyncio.Lock()  # two extensions of one lease under way: the shorter might come last
 
     def add(self, run: Run) -> None:
         """Renew the lease of this run from now on."""
@@ -64,10 +65,13 @@ class Leases:
             await asyncio.sleep(lease / 3)
             runs = list(group.values())
             for start in range(0, len(runs), self._driver.limits.batch):
-                await self._extend(runs[start : start + self._driver.limits.batch], lease)
+                async with self._extending:
+                    part = [run for run in runs[start : start + self._driver.limits.batch] if run.lease == lease]
+                    await self._extend(part, lease)
         del self._groups[lease], self._renewals[lease]
 
-    async def _extend(self, runs: Sequence[Run], lease: float) -> set[Delivery]:
+    async def _extend(self, runs: Sequence[Run], lease: float) -> set[Delivery] | None:
+        """The deliveries that were no longer ours; None if the backend refuses for another reason."""
         asked_at = 0.0
 
         async def extend() -> list[Delivery]:
@@ -79,7 +83,7 @@ class Leases:
             answer, _ = await self._outage.persist(extend)
         except Exception as error:  # whatever it is, the next third of the lease is another chance
             _log.error("%d leases could not be renewed", len(runs), exc_info=error)
-            return set()
+            return None
         lost = set(answer)
         for run in runs:
             if run.delivery not in lost:
@@ -93,10 +97,14 @@ class Leases:
         for run in runs:
             by_lease.setdefault(run.plan.lease, []).append(run)
         lost: set[Delivery] = set()
-        for lease, group in by_lease.items():
-            lost |= await self._extend(group, lease)
-            for run in group:
-                self.drop(run)
-                run.lease = lease
-                self.add(run)
+        async with self._extending:
+            for lease, group in by_lease.items():
+                answer = await self._extend(group, lease)
+                if answer is None:
+                    continue  # they keep the lease that they have, and it is renewed
+                lost |= answer
+                for run in group:
+                    self.drop(run)
+                    run.lease = lease
+                    self.add(run)
         return [run.delivery not in lost for run in runs]

@@ -56,12 +56,13 @@ class Settler:
             return False
         return True
 
-    async def _send(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
+    async def _send(self, batch: list[Item], tried: bool = False) -> Sequence[Settled | BaseException]:
+        """`tried`: an earlier call may have written some of it."""
         try:
             lost, lost_tries = await self._outage.persist(lambda: self._driver.settle(batch))
         except Exception as error:
-            return [error] if len(batch) == 1 else [(await self._send([item]))[0] for item in batch]
-        return _results(batch, lost, Settled.UNSURE if lost_tries else Settled.LOST)
+            return [error] if len(batch) == 1 else [(await self._send([item], tried=True))[0] for item in batch]
+        return _results(batch, lost, Settled.UNSURE if tried or lost_tries else Settled.LOST)
 
 
 def _results(batch: list[Item], lost: list[Delivery], meaning: Settled) -> list[Settled]:

@@ -17,7 +17,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from ..errors import ConnectionLost, DriverError
-from ..message import Again, Delivery, Outcome, Unstarted
+from ..message import Again, Delivery, Unstarted
 from ..retry import decide, one_line
 from .admission import Refusal, admit
 from .ahead import Ahead
@@ -28,7 +28,7 @@ from .executor import STUCK_AFTER
 from .job import Verdict
 from .run import PARKED_AFTER, Run, Stop
 from .settler import Settled
-from .suspicion import QUARANTINE, Suspicion
+from .suspicion import ALONE, Suspicion
 
 _log = logging.getLogger("asyncdq.worker")
 
@@ -40,18 +40,16 @@ class Shift:
 
     def __init__(self, config: Config, crew: Crew) -> None:
         self._config = config
+        self._crew = crew
         self._driver = crew.driver
-        self._executor = crew.executor
-        self._settler = crew.settler
         self._leases = crew.leases
-        self._planner = crew.planner
         self._journal = crew.journal
         self._outage = crew.outage
         self._leases.on_lost = self._lose
         self._loop = asyncio.get_running_loop()
         self._positions = {queue: position for position, queue in enumerate(config.queues)}
         self._backlog = Backlog(len(config.queues))
-        self._running: set[Run] = set()
+        self._running: dict[Run, None] = {}  # in the order of their start
         self._unwritten = 0
         self._changed = asyncio.Event()
         self._dozing: asyncio.Task[Any] | None = None
@@ -78,7 +76,7 @@ class Shift:
 
     @property
     def running(self) -> int:
-        """How many tasks are running."""
+        """How many tasks run."""
         return len(self._running)
 
     async def claim(self) -> None:
@@ -96,7 +94,7 @@ class Shift:
         """End what is in hand: give back what has not started, let the rest end within `grace` seconds, then
         cancel it. Returns how many could not be ended."""
         self._stopping = True
-        for run in self._backlog.take_older(self._loop.time()):
+        for run in self._backlog.take():
             self._give_back(run, 0.0)
         try:
             await self._driver.give_back()
@@ -109,7 +107,7 @@ class Shift:
         await self._wait_for_runs(STUCK_AFTER)
         for run in self._running:
             _log.error("%s %s cannot be ended; it is left behind and given back", run.plan.task.name, run.delivery.id)
-            self._settle(run.delivery, Again(0.0, counted=False), run)
+            self._end(run, Verdict(Again(0.0, counted=False)))
         left_behind = len(self._running)
         self._running.clear()
         return left_behind
@@ -121,8 +119,8 @@ class Shift:
             await self._changed.wait()
             return
         claimed_at = self._loop.time()
-        shares = dict.fromkeys(self._config.queues, room)
-        deliveries = await self._driver.dequeue(shares, room, self._config.visibility_timeout)
+        queues = dict.fromkeys(self._config.queues, room)
+        deliveries = await self._driver.dequeue(queues, room, self._config.visibility_timeout)
         self._outage.over()
         self._found_nothing = not deliveries
         if deliveries:
@@ -146,9 +144,8 @@ class Shift:
         return self._config.burst and self._found_nothing and self._loop.time() >= self._nothing_before
 
     def _wait_for(self) -> float:
-        if not self._config.burst:
-            return LONGEST_WAIT
-        return max(0.01, min(LONGEST_WAIT, self._nothing_before - self._loop.time()))
+        until = self._nothing_before - self._loop.time() if self._config.burst else LONGEST_WAIT
+        return max(0.01, min(LONGEST_WAIT, until))
 
     def _room(self) -> int:
         """How many more may be claimed now."""
@@ -156,20 +153,19 @@ class Shift:
         room = self._config.concurrency + ahead - len(self._running) - len(self._backlog)
         if self._config.max_tasks is not None:
             room = min(room, self._config.max_tasks - self._begun)
-        return self._suspicion.room(min(room, self._driver.limits.batch), self._loop.time())
+        return self._suspicion.room(min(room, self._driver.limits.batch), len(self._running), self._loop.time())
 
     def _accept(self, deliveries: Sequence[Delivery], claimed_at: float) -> None:
         suspects: list[Run] = []
         for delivery in deliveries:
             self._begun += 1
             position = self._positions[delivery.queue]
-            run = admit(delivery, self._planner, position, claimed_at, self._config.visibility_timeout)
+            run = admit(delivery, self._crew.planner, position, claimed_at, self._config.visibility_timeout)
             if isinstance(run, Refusal):
-                self._journal.decided(delivery, run.task, run.verdict)
-                self._settle(delivery, run.verdict.outcome)
+                self._settle(delivery, run.task, run.verdict)
                 continue
             self._leases.add(run)
-            if run.suspect:
+            if run.suspect and not self._stopping:
                 suspects.append(run)
             else:
                 self._backlog.add(run)
@@ -179,20 +175,22 @@ class Shift:
             self._parking = self._loop.call_later(PARKED_AFTER, self._give_back_parked)
 
     def _isolate(self, suspects: list[Run]) -> None:
-        """Run one suspect, and not before the others are safely back: if it kills us, they are not to blame."""
-        slot_free = len(self._running) < self._config.concurrency
-        chosen = self._suspicion.choose(suspects, slot_free, self._loop.time())
-        returned = [self._give_back(run, QUARANTINE) for run in suspects]
+        """Run one suspect or none, and not before all that has not started is back: see suspicion.py."""
+        now, waiting = self._loop.time(), self._backlog.take() if suspects else []
+        chosen = self._suspicion.choose(suspects, len(self._running), now)
+        away = self._suspicion.away(now)
+        returned = [self._give_back(run, away) for run in suspects] + [self._give_back(run, 0.0) for run in waiting]
         if chosen is not None:
-            self._loop.call_later(QUARANTINE, self._changed.set)
             self._start(chosen, returned)
+        if returned or chosen is not None:
+            self._loop.call_later(ALONE, self._changed.set)
 
     def _fill(self) -> None:
         while self._backlog and len(self._running) < self._config.concurrency and not self._stopping:
             self._start(self._backlog.pop())
 
     def _start(self, run: Run, after: Sequence[asyncio.Future[None]] = ()) -> None:
-        self._running.add(run)
+        self._running[run] = None
         run.job = self._loop.create_task(self._work(run, after))
 
     async def _work(self, run: Run, after: Sequence[asyncio.Future[None]]) -> None:
@@ -203,7 +201,7 @@ class Shift:
             verdict = Verdict(decide(error, run.delivery.attempt, run.plan.policy), one_line(error))
         if run not in self._running:
             return  # left behind by a shutdown that had to end
-        self._running.discard(run)
+        del self._running[run]
         self._suspicion.ended(run)
         if verdict is None:
             self._leases.drop(run)
@@ -222,46 +220,43 @@ class Shift:
             return None
         if run.stop is not None or self._loop.time() >= run.deadline:
             return Verdict(Unstarted())
-        return await self._executor.execute(run, lambda: self._journal.started(run))
+        return await self._crew.executor.execute(run, lambda: self._journal.started(run))
 
     def _end(self, run: Run, verdict: Verdict) -> None:
         self._ahead.ended(verdict.duration)
-        self._journal.decided(run.delivery, run.plan.task.name, verdict)
         if isinstance(verdict.outcome, Unstarted):
             self._take_back(verdict.outcome.delay)
-        self._settle(run.delivery, verdict.outcome, run)
+        self._settle(run.delivery, run.plan.task.name, verdict, run)
 
     def _give_back(self, run: Run, delay: float) -> asyncio.Future[None]:
         """Undo the claim; the future is done when that is written."""
         self._take_back(delay)
-        returned: asyncio.Future[None] = self._loop.create_future()
-        self._settle(run.delivery, Unstarted(delay), run, returned)
-        return returned
+        return self._settle(run.delivery, run.plan.task.name, Verdict(Unstarted(delay)), run)
 
     def _take_back(self, delay: float) -> None:
         self._begun -= 1
         self._nothing_before = max(self._nothing_before, self._loop.time() + delay)
 
-    def _settle(
-        self, delivery: Delivery, outcome: Outcome, run: Run | None = None, written: asyncio.Future[None] | None = None
-    ) -> None:
+    def _settle(self, delivery: Delivery, task: str, verdict: Verdict, run: Run | None = None) -> asyncio.Future[None]:
+        """Hand over the outcome. What became of it is told when it is written, not before; then the future is done."""
+        written: asyncio.Future[None] = self._loop.create_future()
+
         def done(settled: Settled) -> None:
             self._unwritten -= 1
             if run is not None:
                 self._leases.drop(run)
-            if written is not None and not written.done():
-                written.set_result(None)
-            if settled is Settled.LOST:
-                self._journal.lost(delivery, run.plan.task.name if run is not None else "?")
+            self._journal.settled(delivery, task, verdict, settled)
             self._note_change()
+            written.set_result(None)
 
         self._unwritten += 1
-        self._settler.put(delivery, outcome, done)
+        self._crew.settler.put(delivery, verdict.outcome, done)
+        return written
 
     def _give_back_parked(self) -> None:
         """Give back what waited too long for a slot, and claim nothing ahead until the slots turn over."""
         self._parking = None
-        parked = self._backlog.take_older(self._loop.time() - PARKED_AFTER)
+        parked = self._backlog.take(self._loop.time() - PARKED_AFTER)
         for run in parked:
             self._give_back(run, 0.0)
         if parked:
@@ -270,6 +265,7 @@ class Shift:
             self._parking = self._loop.call_later(PARKED_AFTER / 4, self._give_back_parked)
 
     async def _wait_for_runs(self, timeout: float) -> None:
+        """Return when nothing is running, after `timeout` seconds, or when told to hurry."""
         deadline = self._loop.time() + timeout
         while self._running and not self._hurried and (left := deadline - self._loop.time()) > 0:
             self._changed.clear()

@@ -1,16 +1,19 @@
-"""Suspects run one at a time.
+"""Suspects run alone.
 
-A suspect is a delivery whose next loss would bury it: it may be what killed its workers. A worker runs one
-at a time, and starts it only when the others it had claimed are safely back. For a suspect's first second
-nothing is claimed beside it, since most killers kill at once; then only one message at a time, as long as
-suspects come. So a task that kills its workers is buried, and what was claimed with it is not.
+A suspect is a delivery whose next loss would bury it: it may be what killed its workers. A worker that meets
+one while other tasks run gives it back at once, with all that it has not started, and claims nothing until
+these have ended, or ALONE seconds have passed. Then it claims one message at a time, as long as suspects come,
+and for a suspect's first ALONE seconds nothing beside it: if it kills the worker, nobody else pays; if it is
+innocent, nobody else takes it down. One that runs longer shares its worker again, since a long task must not
+bring a worker to a halt; other suspects stay away from it.
 """
 
 from __future__ import annotations
 
 from .run import Run
 
-QUARANTINE = 1.0  # seconds: a suspect's time alone, and how long the others stay away
+ALONE = 30.0  # seconds
+AWAY = 10.0  # seconds for which others stay away from a long suspect: each claim is a risk for what is claimed
 
 
 class Suspicion:
@@ -19,24 +22,40 @@ class Suspicion:
     def __init__(self) -> None:
         self.suspect: Run | None = None
         self._alone_until = 0.0
+        self._clearing_until: float | None = None
         self._careful = False
 
-    def room(self, room: int, now: float) -> int:
+    def room(self, room: int, running: int, now: float) -> int:
         """How much of this room may be claimed now."""
-        if self.suspect is not None and now < self._alone_until:
+        if self._alone(now):
+            return 0
+        if self._clearing_until is not None and running and now < self._clearing_until:
             return 0
         return min(room, 1) if self._careful else room
 
-    def choose(self, suspects: list[Run], slot_free: bool, now: float) -> Run | None:
-        """Take the one to run out of the suspects of a claim, which may be none; the others go back."""
-        chosen = None
-        if suspects and slot_free and self.suspect is None:
-            chosen = self.suspect = suspects.pop(0)
-            self._alone_until = now + QUARANTINE
+    def choose(self, suspects: list[Run], running: int, now: float) -> Run | None:
+        """Take the one to run out of the suspects of a claim, if it is time; the others go back."""
         self._careful = bool(suspects)
-        return chosen
+        if not suspects or self.suspect is not None:
+            self._clearing_until = None
+            return None
+        if self._clearing_until is None:
+            self._clearing_until = now + ALONE
+        if running and now < self._clearing_until:
+            return None
+        self.suspect = suspects.pop(0)
+        self._clearing_until = None
+        self._alone_until = now + ALONE
+        return self.suspect
+
+    def away(self, now: float) -> float:
+        """Seconds for which suspects that go back stay away; 0: they keep their place, nothing is claimed anyway."""
+        return AWAY if self.suspect is not None and not self._alone(now) else 0.0
 
     def ended(self, run: Run) -> None:
         """This run has ended, and its worker lives."""
         if run is self.suspect:
             self.suspect = None
+
+    def _alone(self, now: float) -> bool:
+        return self.suspect is not None and now < self._alone_until

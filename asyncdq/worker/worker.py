@@ -10,7 +10,7 @@ import signal
 import socket
 import threading
 from collections.abc import Generator, Iterable
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 
 from .. import context, drivers, serializers
 from ..client import Client
@@ -119,7 +119,7 @@ class Worker:
                 await asyncio.shield(work)
             except asyncio.CancelledError:
                 self.stop(now=True)
-                await asyncio.wait([work])
+                await _to_the_end(work)
                 raise
             finally:
                 self._loop = None
@@ -221,6 +221,15 @@ class Worker:
             self.stop(now=True)
         else:
             os._exit(128 + number)
+
+
+async def _to_the_end(work: asyncio.Task[None]) -> None:
+    """Return when this is done, however often the caller is cancelled: what is in hand has to be given back."""
+    while not work.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([work])
+    if (error := work.exception()) is not None:
+        _log.error("the worker ended with an error: %s", error)  # its caller gets the cancellation
 
 
 async def _retried(client: Client, outage: Outage) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from .workers import Site
 
-HEAD = "import asyncio, os, sys, threading\nfrom tests.integration.jobs import mark\n"
+HEAD = "import asyncio, os, sys, threading, warnings\nfrom tests.integration.jobs import mark\n"
 
 ENQUEUE = HEAD + "asyncio.run(mark.enqueue('one'))"
 
@@ -69,6 +69,7 @@ FORK = (
     HEAD
     + """
 mark.enqueue_sync("before")
+warnings.filterwarnings("ignore", ".*multi-threaded", DeprecationWarning)  # from Python 3.12 on: we have a thread
 child = os.fork()
 mark.enqueue_sync("after, in the child" if child == 0 else "after, in the parent")
 if child:

@@ -12,6 +12,7 @@ from asyncdq import Task
 
 from . import jobs
 from .ledger import RETURNED, Ledger
+from .pools import gone
 from .workers import EMPTY, Site, WorkerProcess
 
 LEASE = ("--task-defaults-visibility-timeout", "1")
@@ -63,6 +64,19 @@ async def test_workers_killed_one_after_the_other_lose_nothing_and_repeat_only_w
     assert len(site.ledger.repeated()) <= kills * 10
 
 
+async def test_the_visibility_timeout_of_a_task_says_how_soon_it_is_taken_over(site: Site) -> None:
+    calls = [jobs.hold.using(visibility_timeout=0.5).bind(site.gate), jobs.hold.bind(site.gate)]
+    short, long = await site.enqueue(calls)
+    doomed = site.start("--task-defaults-visibility-timeout", "60")
+    await site.started(2)
+    doomed.kill()
+    site.open_gate()
+    async with site.working():
+        await site.until(lambda: site.ledger.successes() == {short: 1})
+    assert (len(site.ledger.starts(short)), len(site.ledger.starts(long))) == (2, 1)
+    assert (await site.stats()).leased == 1
+
+
 @pytest.mark.parametrize("task", [jobs.hold, jobs.hold_in_thread], ids=lambda task: task.function.__name__)
 async def test_a_worker_frozen_past_its_lease_loses_the_task_and_goes_on(
     task: Task[[str], object, None], site: Site
@@ -87,6 +101,22 @@ async def test_a_worker_frozen_past_its_lease_loses_the_task_and_goes_on(
     assert "lease lost" in frozen.log_lines(id)[-1]
     assert "task_completed" in other.log_lines(id)[-1]
     assert await site.stats("both") == EMPTY
+
+
+async def test_the_process_of_a_task_that_a_frozen_worker_lost_is_killed_when_it_wakes(site: Site) -> None:
+    frozen = site.start(*LEASE)
+    (id,) = await site.enqueue([jobs.hold_in_process.bind(site.gate)])
+    await site.started(1)
+    frozen.freeze()
+    async with site.working(visibility_timeout=1.0):
+        await site.started(2)
+        frozen.thaw()
+        await frozen.says("lease lost")
+        first, second = site.ledger.starts(id)
+        await site.until(lambda: gone(first.pid))
+        site.open_gate()
+        await site.wait_for_stats(leased=0)
+    assert [(entry.pid, entry.said) for entry in site.ledger.ends(id)] == [(second.pid, RETURNED)]
 
 
 async def test_what_a_frozen_worker_had_claimed_ahead_is_not_started_when_it_wakes(site: Site) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from asyncdq import Worker
 
 from . import jobs
@@ -88,3 +92,15 @@ async def test_workers_in_one_process_share_a_queue_without_doing_anything_twice
     async with site.working(), site.working(), site.working():
         await site.until(lambda: not site.ledger.lost())
     assert site.ledger.successes() == dict.fromkeys(ids, 1)
+
+
+async def test_a_worker_that_is_cancelled_gives_everything_back(site: Site) -> None:
+    await site.enqueue(jobs.hold.bind(site.gate) for _ in range(20))
+    work = asyncio.create_task(Worker(site.url, concurrency=5, grace_period=600).start(handle_signals=False))
+    await site.started(5)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    stats = await site.stats()
+    assert (stats.ready, stats.leased) == (20, 0)
+    assert [entry.said for entry in site.ledger.ends()] == ["CancelledError"] * 5

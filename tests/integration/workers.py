@@ -18,12 +18,13 @@ from asyncdq import Call, Client, Enqueued, Worker
 from asyncdq.drivers.base import DeadLetters
 from asyncdq.message import DeadLetter, QueueStats
 
+from . import jobs
 from .ledger import VARIABLE, Ledger
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
-JOBS = "tests.integration.jobs"
+JOBS = jobs.__name__
 
 SOON = 20.0
 """Seconds within which anything that must happen has happened, also on a busy machine."""

@@ -10,7 +10,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 
 from asyncdq.message import REASONS, Again, Dead, Delivery, Done, Outcome, Unstarted
@@ -200,8 +200,6 @@ class Ledger:
                     self.broken(f"{id} is done, and has not run to its end")
             case Dead(reason):
                 self.ends[id] = reason
-                if reason == "lost" and self._killed_by_others(id):
-                    self.promises[id] = replace(self._promise(id), ends=frozenset({"lost"}))
                 if reason not in self._promise(id).ends:
                     self.broken(f"{id} is buried as {reason!r}")
             case Again(delay, counted):
@@ -213,13 +211,6 @@ class Ledger:
                 self._not_before[id] = _now() + delay
                 if runs:
                     self.broken(f"{id} is given back as not started, and was started")
-
-    def _killed_by_others(self, id: str) -> bool:
-        """Whether another killer ended the worker of this message's last run: a suspect shares it with newcomers."""
-        killers = {other for other, promise in self.promises.items() if promise.ends == {"lost"}}
-        last = self.executions[id][-1].process if self.executions[id] else None
-        beside = {other for other in killers - {id} if any(run.process is last for run in self.executions[other])}
-        return last is not None and last.dead and bool(beside) and len(killers) > 1
 
     def _check_overlap(self, other: Execution, by: str) -> None:
         over = other.ended is not None or other.process is None or other.process.dead

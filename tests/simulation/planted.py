@@ -116,7 +116,7 @@ class _Reckless(Shift):
 
 
 class _Blind(Suspicion):
-    def room(self, room: int, now: float) -> int:
+    def room(self, room: int, running: int, now: float) -> int:
         """All of it."""
         return room
 

@@ -96,3 +96,32 @@ async def test_a_renewal_that_is_refused_is_tried_again_at_the_next_third() -> N
     await bench.until(lambda: bench.ends("a") == ["done"], 60.0)
     assert len(bench.runs("a")) == 1
     await worker.retire()
+
+
+@virtual
+async def test_a_lease_that_could_not_be_lengthened_is_renewed_as_the_short_one_that_it_is() -> None:
+    bench = Bench()
+    await bench.put(plain.using(visibility_timeout=300.0), "a", args=[100.0])
+    bench.network.refused.add(("extend", "a"))
+    workers = [bench.hire(name, visibility_timeout=6.0) for name in ("w", "x")]
+    await asyncio.sleep(0.1)  # virtual: past the start
+    bench.network.refused.clear()
+    await bench.until(lambda: bench.ends("a") == ["done"], 110.0)
+    assert len(bench.runs("a")) == 1
+    for worker in workers:
+        await worker.retire()
+
+
+@virtual
+async def test_a_renewal_under_way_does_not_shorten_the_lease_that_a_task_asked_for() -> None:
+    bench = Bench()
+    await bench.put(plain, "first", args=[400.0])
+    worker = bench.hire(visibility_timeout=6.0)
+    await bench.until(lambda: bench.runs("first"), 1.0)
+    await asyncio.sleep(1.9 - bench.now)  # virtual: shortly before the renewal at 2 s
+    bench.network.next["extend"] = [slow(back=0.5)]
+    await bench.put(plain.using(visibility_timeout=300.0), "a", args=[200.0])
+    await bench.until(lambda: bench.ends("a", "first") == ["done", "done"], 500.0)
+    assert len(bench.runs("a")) == 1
+    assert bench.ledger.violations == []
+    await worker.retire()

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from asyncdq.errors import TaskError
+from asyncdq.errors import ConnectionLost, TaskError
 
 from .bench import Bench, Hired, slow, virtual
 from .seeds import seeds
@@ -122,7 +122,8 @@ async def test_a_stop_while_the_server_is_down_ends_within_its_bounds() -> None:
     bench.network.down = True
     bench.server.wake()
     await asyncio.sleep(1.0)  # virtual: it notices
-    assert await worker.retire() < 5.0 + 10.0 + 4.0 + 0.1
+    with pytest.raises(ConnectionLost, match="last outcomes"):
+        await worker.retire(5.0 + 10.0 + 4.0 + 0.1)
     assert bench.runs("a")[0].end == "returned"
     await asyncio.sleep(0)
     assert worker.process.unfinished == []
@@ -164,3 +165,34 @@ async def _stopped_in_the_gap(seed: int) -> None:
     assert bench.server.stats("default").leased == 0
     assert not bench.ledger.violations, "\n".join([*bench.ledger.violations, *bench.ledger.trace])
     assert worker.process.unfinished == []
+
+
+@virtual
+async def test_cancelling_the_start_twice_still_gives_everything_back() -> None:
+    bench = Bench()
+    await bench.put(stubborn, "a", args=[1000.0])
+    worker = bench.hire(grace_period=5.0)
+    await bench.until(lambda: bench.runs("a"), 1.0)
+    worker.process.do(worker.working.cancel)
+    await asyncio.sleep(1.0)
+    worker.process.do(worker.working.cancel)
+    await worker.ended(100)
+    await asyncio.sleep(0)
+    assert bench.server.stats("default").leased == 0
+
+
+@virtual
+async def test_a_suspect_claimed_in_the_gap_is_not_started_after_the_stop() -> None:
+    bench = Bench()
+    await bench.put(plain.using(max_attempts=2), "a", args=[3.0])
+    dead = bench.hire("dead", visibility_timeout=6.0)
+    await bench.until(lambda: bench.runs("a"), 1.0)
+    dead.process.crash()
+    await asyncio.sleep(6.0)
+    bench.network.next["dequeue"] = [slow(out=0.001, back=0.5)]
+    w = bench.hire("heir", visibility_timeout=6.0)
+    await asyncio.sleep(0.2)
+    w.stop()
+    await w.ended(20)
+    await dead.bury()
+    assert len(bench.runs("a")) == 1

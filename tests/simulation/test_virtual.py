@@ -99,7 +99,7 @@ def test_what_a_process_starts_crashes_with_it() -> None:
 def test_a_frozen_process_goes_on_when_it_thaws() -> None:
     async def main() -> float:
         process = Process(virtual_loop(), "p")
-        task = process.start(asyncio.sleep(5.0))
+        task = process.start(asyncio.sleep(5.0))  # virtual
         await asyncio.sleep(1.0)  # virtual
         process.freeze()
         await asyncio.sleep(100.0)  # virtual

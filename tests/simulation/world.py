@@ -23,6 +23,7 @@ from .weather import MoodyNetwork, StormyNetwork
 
 CHAOS_ENDS = 60.0  # seconds; then everything stops, and what is left is run in peace
 HORIZON = 5_000.0
+SLOWEST = (0.005, 0.5)  # seconds of a call, one way; each seed takes one of these in turn
 LONGEST_GRACE, LONGEST_FREEZE = 10.0, 40.0
 LAST_OUTCOMES, STUCK_AFTER = 10.0, 5.0  # what the worker promises for its end, beside the grace period
 
@@ -50,6 +51,7 @@ class World:
         self.harm = 2 if self.mode == "chaos" else 0  # with the storm's one: fewer than the attempts of any task
         storm = rng.choice([StormyNetwork, MoodyNetwork])
         self.network = storm(seed, harm=1) if self.mode == "chaos" else Network(seed)
+        self.network.slowest = SLOWEST[seed % len(SLOWEST)]
         self.server = self.variant.server(honours_lapsed=rng.random() < 0.5)
         self.freezing: set[str] = set()
         self.shifts: list[tuple[Process, Any, asyncio.Task[None]]] = []

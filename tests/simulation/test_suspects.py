@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import asyncio
+
+from tests.simulation.bench import Bench, virtual
+from tests.simulation.tasks import killer, plain
+
+
+async def lost_once(bench: Bench) -> None:
+    """`innocent` has lost one of its two lives."""
+    await bench.put(plain.using(max_attempts=2), "innocent", args=[5.0])
+    dead = bench.hire("dead", visibility_timeout=6.0)
+    await bench.until(lambda: bench.runs("innocent"), 1.0)
+    dead.process.crash()
+
+
+async def runs_to_its_end(bench: Bench) -> None:
+    number = 0
+    while "innocent" not in bench.ledger.ends:
+        number += 1
+        worker = bench.hire(f"w{number}", concurrency=2, visibility_timeout=6.0)
+        await bench.until(lambda w=worker: w.process.dead or "innocent" in bench.ledger.ends, 30.0)
+    assert bench.ends("innocent") == ["done"]
+
+
+@virtual
+async def test_a_suspect_is_not_buried_for_a_killer_that_was_claimed_with_it() -> None:
+    bench = Bench()
+    await lost_once(bench)
+    await asyncio.sleep(7.0)  # virtual: its lease ends
+    await bench.put(killer.using(max_attempts=5), "killer", args=[0.1])
+    await runs_to_its_end(bench)
+
+
+@virtual
+async def test_a_suspect_is_not_buried_for_a_killer_that_came_after_it() -> None:
+    bench = Bench()
+    await lost_once(bench)
+    await bench.put(killer.using(max_attempts=5, delay=9.0), "killer", args=[0.1])
+    await runs_to_its_end(bench)
+
+
+@virtual
+async def test_a_suspect_is_not_started_beside_a_killer_that_runs_already() -> None:
+    bench = Bench()
+    await lost_once(bench)
+    await bench.put(killer.using(max_attempts=5, delay=5.0), "killer", args=[3.0])
+    await runs_to_its_end(bench)
