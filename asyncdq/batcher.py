@@ -8,9 +8,12 @@ load one trip carries hundreds: this is where most of the speed comes from (4 to
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
+
+_log = logging.getLogger("asyncdq")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -71,6 +74,9 @@ class Batcher(Generic[Item, Result]):
                 except Exception as error:
                     results = [error] * len(batch)
                 for (_, done), result in zip(batch, results, strict=True):
-                    done(result)
+                    try:
+                        done(result)
+                    except Exception:  # of one who waits: the others get their answers
+                        _log.exception("the result of a batched call could not be delivered")
         finally:
             self._sending = None

@@ -11,12 +11,12 @@ from weakref import WeakKeyDictionary
 
 from . import serializers
 from .batcher import Batcher
-from .drivers import from_url
+from .drivers import resolve
 from .drivers.base import BaseDriver
 from .envelope import Envelope, encode
 from .errors import BodyTooLarge, ConnectionLost, DriverError, InvalidCall, TaskError, UnserializableArgument
 from .message import Call, CallOptions, Enqueued, Message
-from .names import check_queue, new_id
+from .names import check_queue, check_task, new_id
 from .ranges import check_options, delay_of
 from .serializers.base import Serializer
 
@@ -45,19 +45,20 @@ class Client:
     """
 
     def __init__(
-        self, driver: BaseDriver, *, serializer: Serializer | str = "msgpack", default_queue: str = "default"
+        self, driver: BaseDriver | str, *, serializer: Serializer | str = "msgpack", default_queue: str = "default"
     ) -> None:
-        self.driver = driver
-        self.serializer = serializers.load(serializer) if isinstance(serializer, str) else serializer
+        """`driver` is a driver or its URL. Raises ConfigurationError."""
+        self.driver = resolve(driver)
+        self.serializer = serializers.load(serializer)
         self.default_queue = check_queue(default_queue)
         self._owns_driver = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._batcher = Batcher[Message, bool](self._store, driver.limits.batch)
+        self._batcher = Batcher[Message, bool](self._store, self.driver.limits.batch)
 
     @classmethod
     def from_url(cls, url: str, *, serializer: Serializer | str = "msgpack", default_queue: str = "default") -> Self:
         """A client on the driver that the URL's scheme names, for example `sqlite://tasks.db`."""
-        return cls(from_url(url), serializer=serializer, default_queue=default_queue)
+        return cls(url, serializer=serializer, default_queue=default_queue)
 
     async def open(self, *, ambient: bool = True) -> None:
         """Connect the driver unless it is connected, and create what it needs. Raises DriverError.
@@ -110,8 +111,8 @@ class Client:
 
     async def send(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
         """`enqueue_many` for a sequence; what everything else that enqueues comes down to."""
-        if self._loop is None:
-            raise TaskError("this client is not open: use `async with client:` or `await client.open()`")
+        if self._loop is not asyncio.get_running_loop():
+            raise self._elsewhere()
         messages = [self._message(call) for call in calls]
         if len(messages) == 1:
             created = [await self._batcher.call(messages[0])]
@@ -122,13 +123,19 @@ class Client:
     def send_sync(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
         """`send` from another thread than the one whose event loop runs this client; blocks."""
         if self._loop is None:
-            raise TaskError("this client is not open: use `async with client:` or `await client.open()`")
+            raise self._elsewhere()
         if asyncio._get_running_loop() is self._loop:
             raise TaskError("enqueue_sync would block the event loop it waits for: use `await task.enqueue(...)` here")
         return asyncio.run_coroutine_threadsafe(self.send(calls), self._loop).result()
 
+    def _elsewhere(self) -> TaskError:
+        if self._loop is None:
+            return TaskError("this client is not open: use `async with client:` or `await client.open()`")
+        return TaskError("this client was opened on another event loop: open one for each loop")
+
     def _message(self, call: Call[Any]) -> Message:
         options = call.options
+        check_task(call.name)
         check_options(options, call.name)
         delay, most = delay_of(options, call.name), self.driver.limits.delay
         if most is not None and delay > most:

@@ -30,7 +30,9 @@ async def current() -> Sender:
 
 def current_sync() -> Sender:
     """The same for code outside an event loop: there, the default client of the background loop."""
-    return context.sender.get(None) or _background_client()
+    loop = asyncio._get_running_loop()
+    mine = context.sender.get(None) or (opened_on(loop) if loop is not None else None)
+    return mine or _background_client()
 
 
 async def _default() -> Client:

@@ -34,8 +34,10 @@ def delay_of(options: CallOptions, owner: str) -> float:
         return options.delay or 0.0
     if options.delay is not None:
         raise InvalidCall(f"{owner}: give delay or run_at, not both")
-    if options.run_at.tzinfo is None:
-        raise InvalidCall(f"{owner}: run_at needs a time zone, for example datetime.now(UTC) + timedelta(hours=1)")
+    if not isinstance(options.run_at, datetime) or options.run_at.tzinfo is None:
+        raise InvalidCall(
+            f"{owner}: run_at is a datetime with a time zone, such as datetime.now(UTC) + timedelta(hours=1)"
+        )
     return max(0.0, (options.run_at - datetime.now(UTC)).total_seconds())
 
 

@@ -93,7 +93,7 @@ def describe(error: BaseException) -> str:
         return one_line(error)
     try:
         text = "".join(traceback.format_exception(type(error), error, _from_the_task(error.__traceback__)))
-    except Exception:  # an error whose own __str__ or __repr__ fails must not hurt its neighbours
+    except BaseException:  # an error whose own __str__ or __repr__ fails must not hurt its neighbours
         text = one_line(error)
     return clean(text)[-DETAIL_LIMIT:]
 
@@ -114,5 +114,5 @@ def clean(text: str) -> str:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:  # user code: its __str__ may raise anything
+    except BaseException as broken:  # user code: its __str__ may raise anything, SystemExit too
         return f"(its text cannot be read: {type(broken).__name__})"

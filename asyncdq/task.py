@@ -16,6 +16,7 @@ from . import default
 from .client import Client
 from .errors import DuplicateTask, InvalidCall, InvalidTask
 from .message import Call, CallOptions, Enqueued
+from .names import check_task
 from .ranges import check_options
 from .retry import Strategy
 
@@ -24,6 +25,21 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 Errors = tuple[type[BaseException], ...]
+
+OPTIONS = (
+    "queue",
+    "max_attempts",
+    "retry_delay",
+    "retry_strategy",
+    "retry_max_delay",
+    "retry_jitter",
+    "retry_on",
+    "give_up_on",
+    "timeout",
+    "visibility_timeout",
+    "process",
+)
+"""What `@task` takes, beside `name`."""
 
 _registry: dict[str, Task[..., Any, Any]] = {}
 _signature = lru_cache(maxsize=None)(inspect.signature)
@@ -116,8 +132,11 @@ class Task(Generic[P, R, T]):
 
     @property
     def module(self) -> str:
-        """The module in which the function stands."""
-        return self.function.__module__
+        """The module in which the function stands, under the name by which a process can import it."""
+        module = self.function.__module__
+        spec = getattr(sys.modules.get(module), "__spec__", None) if module == "__main__" else None
+        # Of `python -m package` a spawned process does not import __main__ by itself.
+        return spec.name if spec is not None and spec.name.endswith(".__main__") else module
 
     @property
     def qualname(self) -> str:
@@ -126,8 +145,8 @@ class Task(Generic[P, R, T]):
 
     @property
     def is_coroutine(self) -> bool:
-        """Whether the function was written with `async def`."""
-        return inspect.iscoroutinefunction(self.function)
+        """Whether the function, below its decorators, was written with `async def`."""
+        return inspect.iscoroutinefunction(inspect.unwrap(self.function))
 
 
 class TaskDecorator(Protocol):
@@ -187,13 +206,16 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
 
 def _make(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., Any, Any]:
-    name = options.pop("name", None) or default_name(function)
+    name = check_task(options.pop("name", None) or default_name(function))
+    if unknown := options.keys() - OPTIONS:
+        raise InvalidTask(
+            f"@task {name}: there is no option {', '.join(sorted(unknown))}; known are {', '.join(OPTIONS)}"
+        )
     for key in ("retry_on", "give_up_on"):
         if key in options:
             options[key] = _error_types(name, key, options[key])
-    unknown = [strategy for strategy in [options.get("retry_strategy")] if strategy not in (None, *get_args(Strategy))]
-    if unknown:
-        raise InvalidTask(f"{name}: retry_strategy is 'fixed' or 'exponential', not {unknown[0]!r}")
+    if (strategy := options.get("retry_strategy")) not in (None, *get_args(Strategy)):
+        raise InvalidTask(f"{name}: retry_strategy is 'fixed' or 'exponential', not {strategy!r}")
     made = Task[..., Any, Any](function, name, options=CallOptions(queue=options.get("queue")), **options)
     limits = CallOptions(
         queue=made.queue,
@@ -203,7 +225,10 @@ def _make(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., An
         visibility_timeout=made.visibility_timeout,
     )
     check_options(limits, f"@task {name}", InvalidTask)
-    made.__dict__.update(__wrapped__=function, __doc__=function.__doc__)
+    check_options(CallOptions(retry_delay=made.retry_max_delay), f"@task {name}: retry_max_delay as a", InvalidTask)
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+        made.__dict__[attribute] = getattr(function, attribute)
+    made.__dict__["__wrapped__"] = function
     return made
 
 
@@ -238,10 +263,10 @@ def default_name(function: Callable[..., Any]) -> str:
         main = sys.modules[module]
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
         if spec is not None:
-            module = spec.name.removesuffix(".__main__")
+            module = spec.name
         elif file is not None:
             module = Path(file).stem
-    return f"{module}.{function.__qualname__}"
+    return f"{module.removesuffix('.__main__')}.{function.__qualname__}"
 
 
 def _register(new: Task[..., Any, Any]) -> Task[..., Any, Any]:
@@ -257,5 +282,5 @@ def _register(new: Task[..., Any, Any]) -> Task[..., Any, Any]:
 
 
 def _place(function: Callable[..., Any]) -> str:
-    code = cast(FunctionType, function).__code__
+    code = cast(FunctionType, inspect.unwrap(function)).__code__  # a decorator's wrapper is the same for many
     return f"{function.__qualname__} ({code.co_filename}:{code.co_firstlineno})"

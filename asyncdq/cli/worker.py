@@ -6,11 +6,12 @@ import asyncio
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from .. import __version__
-from ..errors import ConfigurationError, MissingExtra
+from ..errors import ConfigurationError, ExecutionError, MissingExtra
 from ..retry import RetryPolicy
 from ..settings import Settings, strays
 from . import logs
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ..worker import Worker
 
 logger = logging.getLogger("asyncdq.worker")
+
+LAST_THREADS = 3.0  # seconds that threads which tasks have left running get when the worker has ended
 
 
 def worker(settings: Settings) -> None:
@@ -34,8 +37,12 @@ def worker(settings: Settings) -> None:
         logger.warning("%s", stray)
     modules = import_modules(settings.tasks)
     new_loop = _loop_factory(settings.uvloop)
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(_work(settings, modules))
+    try:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(_work(settings, modules))
+    except SystemExit as error:
+        # asyncio lets it through from any asyncio task: one that a task started, since ours do not.
+        raise ExecutionError("something that a task started called sys.exit(), which ended the worker") from error
 
 
 async def _work(settings: Settings, modules: Sequence[str]) -> None:
@@ -44,8 +51,13 @@ async def _work(settings: Settings, modules: Sequence[str]) -> None:
     try:
         await worker.start(handle_signals=True)
     finally:
+        error = sys.exception()
         if worker.left_behind:
-            _leave(sys.exception())
+            _leave(error)
+        # The interpreter waits for every thread, such as those of asyncio.to_thread: not longer than this.
+        last = threading.Timer(LAST_THREADS, _leave, [error])
+        last.daemon = True
+        last.start()
 
 
 def _leave(error: BaseException | None) -> NoReturn:

@@ -45,6 +45,15 @@ def driver_class(name: str) -> type[BaseDriver]:
     raise ConfigurationError(f"there is no driver {name!r}; known are: {known}")
 
 
+def resolve(driver: BaseDriver | str) -> BaseDriver:
+    """The driver itself, or the one of this URL. Raises `ConfigurationError` for anything else."""
+    if isinstance(driver, str):
+        return from_url(driver)
+    if not isinstance(driver, BaseDriver):
+        raise ConfigurationError(f"a driver or its URL is needed, such as 'sqlite://tasks.db', not {driver!r}")
+    return driver
+
+
 def from_url(url: str, **options: Any) -> BaseDriver:
     """The driver that the URL's scheme stands for, not yet connected. Raises like `driver_class`.
 

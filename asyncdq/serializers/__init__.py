@@ -16,12 +16,12 @@ BUILT_IN = {
 }
 
 
-def load(name: str) -> Serializer:
-    """The serializer called `name`: "msgpack", "json", or the path of your own, "package.module:attribute".
+def load(name: Serializer | str) -> Serializer:
+    """The serializer itself, or the one called `name`: "msgpack", "json", or a path, "package.module:attribute".
 
     A class is instantiated without arguments. Raises `ConfigurationError`.
     """
-    found = _resolve(name, BUILT_IN.get(name, name))
+    found = _resolve(name, BUILT_IN.get(name, name)) if isinstance(name, str) else name
     if isinstance(found, type):
         try:
             found = found()

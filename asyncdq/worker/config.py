@@ -48,10 +48,11 @@ class Config:
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise ConfigurationError(f"{name} is {least} or more, not {value!r}")
+    if value is not None and (type(value) is not int or value < least):
+        raise ConfigurationError(f"{name} is a whole number, {least} or more, not {value!r}")
 
 
 def _seconds(name: str, value: float | None, least: float) -> None:
-    if value is not None and not (math.isfinite(value) and value >= least):
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if value is not None and not (number and math.isfinite(value) and value >= least):
         raise ConfigurationError(f"{name} is a number of seconds, {least:g} or more, not {value!r}")

@@ -40,6 +40,7 @@ class Executor:
         self._threads = threads
         self._pool = pool
         self._serializers = serializers
+        self._owner = cast("asyncio.Task[None]", asyncio.current_task())
         self.stuck: set[Run] = set()
         self.threads_left = 0  # threads that still run a task which was given back at shutdown
 
@@ -55,11 +56,11 @@ class Executor:
         raised: BaseException | None = None
         try:
             verdict = await self._dispatch(run, begin)
-        except GeneratorExit:
-            raise  # the event loop is being torn down
-        except BaseException as error:
+        except BaseException as error:  # whatever a task raises is the end of that task alone
             verdict, raised = None, error
         run.stops_at = _NONE
+        if isinstance(raised, asyncio.CancelledError) and self._owner.cancelling():
+            run.interrupt(Stop.SHUTDOWN)  # asyncio.run cancels every task of a loop that it tears down
         if run.stop is not None:
             _forget_cancellation()
         return verdict or _verdict(run, raised, asyncio.get_running_loop().time() - begun)
@@ -116,7 +117,7 @@ class Executor:
         timer = None if run.plan.timeout is None else loop.call_later(run.plan.timeout, self._report_stuck, run)
         run.stops_at = _THREAD
         try:
-            await asyncio.shield(thread)
+            raised = await asyncio.shield(thread)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -124,6 +125,8 @@ class Executor:
             if not thread.done():
                 self.threads_left += 1
                 thread.add_done_callback(self._thread_ended)
+        if raised is not None:
+            raise raised
 
     async def _in_process(
         self,
@@ -146,10 +149,8 @@ class Executor:
         finally:
             parked.cancel()
 
-    def _thread_ended(self, thread: asyncio.Future[None]) -> None:
+    def _thread_ended(self, _: asyncio.Future[BaseException | None]) -> None:
         self.threads_left -= 1
-        if not thread.cancelled():
-            thread.exception()  # nobody else asks for it: its task has been given back
 
     def _time_out(self, run: Run) -> None:
         run.interrupt(Stop.TIMEOUT)
@@ -173,7 +174,7 @@ def _verdict(run: Run, error: BaseException | None, duration: float) -> Verdict 
     if run.stop is Stop.LOST:
         return None
     if run.stop is Stop.PARKED and isinstance(error, asyncio.CancelledError):
-        return Verdict(Unstarted(PARKED_AFTER), duration=duration)
+        return Verdict(Unstarted(), duration=duration)
     deliberate = isinstance(error, Signal)  # the task was interrupted, and says itself how it goes on
     if run.stop is Stop.SHUTDOWN and not deliberate and not (error is None and not run.plan.coroutine):
         return Verdict(Again(0.0, counted=False), duration=duration)
@@ -195,11 +196,16 @@ def _current(run: Run) -> CurrentTask:
     )
 
 
-def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    result = function(*args, **kwargs)
+def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> BaseException | None:
+    """What the function raised, as a value: a future refuses to carry StopIteration, and would never be done."""
+    try:
+        result = function(*args, **kwargs)
+    except BaseException as error:
+        return error
     if inspect.iscoroutine(result):
         result.close()
-        raise InvalidTask(f"{function.__qualname__} returned a coroutine that nobody awaits: write it with async def")
+        return InvalidTask(f"{function.__qualname__} returned a coroutine that nobody awaits: write it with async def")
+    return None
 
 
 def _forget_cancellation() -> None:

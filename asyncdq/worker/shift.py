@@ -196,7 +196,9 @@ class Shift:
     async def _work(self, run: Run, after: Sequence[asyncio.Future[None]]) -> None:
         try:
             verdict = await self._perform(run, after)
-        except Exception as error:  # ours, not the task's; still it must not cost a slot
+        except asyncio.CancelledError:  # its event loop is being torn down, and it had not begun
+            verdict = Verdict(Unstarted())
+        except BaseException as error:  # ours, not the task's; still it must not cost a slot
             _log.exception("%s %s: the worker failed to run it", run.plan.task.name, run.delivery.id)
             verdict = Verdict(decide(error, run.delivery.attempt, run.plan.policy), one_line(error))
         if run not in self._running:

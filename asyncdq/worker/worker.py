@@ -74,8 +74,8 @@ class Worker:
         default_queue: str = "default",
     ) -> None:
         # long because: each parameter is an option of the worker
-        self.driver = drivers.from_url(queue_driver) if isinstance(queue_driver, str) else queue_driver
-        self.serializer = serializers.load(serializer) if isinstance(serializer, str) else serializer
+        self.driver = drivers.resolve(queue_driver)
+        self.serializer = serializers.load(serializer)
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self.default_queue = check_queue(default_queue)
         self.left_behind = 0  # tasks that could not be ended at shutdown; they die with this process
@@ -112,8 +112,8 @@ class Worker:
         """
         if self._loop is not None:
             raise TaskError("this worker has been started already")
-        self._loop = asyncio.get_running_loop()
         with self._handling(handle_signals):
+            self._loop = asyncio.get_running_loop()
             work = self._loop.create_task(self._work())
             try:
                 await asyncio.shield(work)

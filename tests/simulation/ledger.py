@@ -10,10 +10,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from asyncdq.message import REASONS, Again, Dead, Delivery, Done, Outcome, Unstarted
+from asyncdq.worker.suspicion import ALONE
 
 from .virtual import PROCESS, Process
 
@@ -200,6 +201,8 @@ class Ledger:
                     self.broken(f"{id} is done, and has not run to its end")
             case Dead(reason):
                 self.ends[id] = reason
+                if reason == "lost" and self._was_long(id):
+                    self.promises[id] = replace(self._promise(id), ends=frozenset({"lost"}))
                 if reason not in self._promise(id).ends:
                     self.broken(f"{id} is buried as {reason!r}")
             case Again(delay, counted):
@@ -211,6 +214,11 @@ class Ledger:
                 self._not_before[id] = _now() + delay
                 if runs:
                     self.broken(f"{id} is given back as not started, and was started")
+
+    def _was_long(self, id: str) -> bool:
+        """Whether its last run had been alone for as long as a suspect is, when a newcomer ended their worker."""
+        last = self.executions[id][-1] if self.executions[id] else None
+        return last is not None and last.process is not None and last.process.died - last.started > ALONE
 
     def _check_overlap(self, other: Execution, by: str) -> None:
         over = other.ended is not None or other.process is None or other.process.dead

@@ -145,6 +145,7 @@ class Process:
     def __init__(self, loop: VirtualLoop, name: str, crash_at: int | None = None) -> None:
         self.name = name
         self.dead = False
+        self.died = 0.0
         self.frozen = False
         self.steps = 0
         self.crash_at = crash_at
@@ -180,6 +181,7 @@ class Process:
         """Stop for ever, between two callbacks, without any cleanup."""
         if not self.dead and not self._exhumed:
             self.dead = True
+            self.died = self._loop.time()
             self.on_end(self)
 
     def freeze(self) -> None:
