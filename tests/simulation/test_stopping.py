@@ -174,7 +174,7 @@ async def test_cancelling_the_start_twice_still_gives_everything_back() -> None:
     worker = bench.hire(grace_period=5.0)
     await bench.until(lambda: bench.runs("a"), 1.0)
     worker.process.do(worker.working.cancel)
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(1.0)  # virtual
     worker.process.do(worker.working.cancel)
     await worker.ended(100)
     await asyncio.sleep(0)
@@ -188,10 +188,10 @@ async def test_a_suspect_claimed_in_the_gap_is_not_started_after_the_stop() -> N
     dead = bench.hire("dead", visibility_timeout=6.0)
     await bench.until(lambda: bench.runs("a"), 1.0)
     dead.process.crash()
-    await asyncio.sleep(6.0)
+    await asyncio.sleep(6.0)  # virtual
     bench.network.next["dequeue"] = [slow(out=0.001, back=0.5)]
     w = bench.hire("heir", visibility_timeout=6.0)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # virtual
     w.stop()
     await w.ended(20)
     await dead.bury()

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
-from tests.simulation.bench import Bench, virtual
+from tests.simulation.bench import Bench, Hired, virtual
 from tests.simulation.tasks import killer, plain
 
 
@@ -14,12 +15,16 @@ async def lost_once(bench: Bench) -> None:
     dead.process.crash()
 
 
+def over(bench: Bench, worker: Hired) -> bool:
+    return worker.process.dead or "innocent" in bench.ledger.ends
+
+
 async def runs_to_its_end(bench: Bench) -> None:
     number = 0
     while "innocent" not in bench.ledger.ends:
         number += 1
         worker = bench.hire(f"w{number}", concurrency=2, visibility_timeout=6.0)
-        await bench.until(lambda w=worker: w.process.dead or "innocent" in bench.ledger.ends, 30.0)
+        await bench.until(partial(over, bench, worker), 30.0)
     assert bench.ends("innocent") == ["done"]
 
 
