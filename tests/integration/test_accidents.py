@@ -184,6 +184,6 @@ def test_a_wrong_parameter_of_a_worker_is_refused_in_words(parameters: dict[str,
 async def test_wrong_options_of_a_call_are_refused_in_words(client: Client) -> None:
     for options in ({"id": 5}, {"run_at": "2020"}, {"delay": "3"}):
         with pytest.raises(InvalidCall):
-            await good.using(**options).enqueue()  # type: ignore[arg-type]
+            await good.using(**options).enqueue()
     with pytest.raises(InvalidTask, match="no option delay"):
         task(delay=3)(good.function)  # type: ignore[call-overload]
