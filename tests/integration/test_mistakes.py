@@ -106,7 +106,11 @@ CALLS = {
     "a negative delay": ("mark.using(delay=-1).enqueue()", "InvalidCall", "delay is a number of seconds, 0 or more"),
     "a queue with a space": ("mark.using(queue='a b').enqueue()", "ConfigurationError", "queue name 'a b'"),
     "an argument too many": ("mark.enqueue('a', 'b')", "InvalidCall", "too many positional arguments"),
-    "a time without a zone": ("mark.using(run_at=datetime.now()).enqueue()", "InvalidCall", "run_at needs a time zone"),
+    "a time without a zone": (
+        "mark.using(run_at=datetime.now()).enqueue()",
+        "InvalidCall",
+        "a datetime with a time zone",
+    ),
 }
 
 

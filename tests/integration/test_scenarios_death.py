@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 from collections import Counter
+from contextlib import closing
 
 import pytest
 
@@ -16,6 +18,23 @@ from .pools import gone
 from .workers import EMPTY, Site, WorkerProcess
 
 LEASE = ("--task-defaults-visibility-timeout", "1")
+
+
+def freeze(worker: WorkerProcess, site: Site) -> None:
+    """Freeze it, but not in the middle of a write: it would hold the lock of an SQLite file until it thaws."""
+    worker.freeze()
+    while site.url.startswith("sqlite:") and is_locked(site.url.removeprefix("sqlite://").partition("?")[0]):
+        worker.thaw()
+        worker.freeze()
+
+
+def is_locked(path: str) -> bool:
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("begin immediate")
+        except sqlite3.OperationalError:
+            return True
+    return False
 
 
 @pytest.mark.slow
@@ -84,7 +103,7 @@ async def test_a_worker_frozen_past_its_lease_loses_the_task_and_goes_on(
     frozen = site.start("-q", "both,its_own", *LEASE)
     (id,) = await site.enqueue([task.using(queue="both").bind(site.gate)])
     await site.until(lambda: site.ledger.starts(id))
-    frozen.freeze()
+    freeze(frozen, site)
     other = await site.start("-q", "both", *LEASE).ready()
     await site.until(lambda: len(site.ledger.starts(id)) == 2)
     if task is jobs.hold_in_thread:
@@ -107,7 +126,7 @@ async def test_the_process_of_a_task_that_a_frozen_worker_lost_is_killed_when_it
     frozen = site.start(*LEASE)
     (id,) = await site.enqueue([jobs.hold_in_process.bind(site.gate)])
     await site.started(1)
-    frozen.freeze()
+    freeze(frozen, site)
     async with site.working(visibility_timeout=1.0):
         await site.started(2)
         frozen.thaw()
@@ -123,7 +142,7 @@ async def test_what_a_frozen_worker_had_claimed_ahead_is_not_started_when_it_wak
     frozen = site.start("-c", "1", "--claim-ahead", "10", *LEASE)
     held, *ahead = await site.enqueue([jobs.hold.bind(site.gate), *(jobs.mark.bind() for _ in range(5))])
     await site.until(lambda: site.ledger.starts(held))
-    frozen.freeze()
+    freeze(frozen, site)
     async with site.working(visibility_timeout=1.0):
         await site.until(lambda: site.ledger.successes() == dict.fromkeys(ahead, 1))
         await site.until(lambda: len(site.ledger.starts(held)) == 2)
