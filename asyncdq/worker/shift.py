@@ -25,14 +25,13 @@ from .backlog import Backlog
 from .config import Config
 from .crew import Crew
 from .executor import STUCK_AFTER
+from .idle import Idle
 from .job import Verdict
 from .run import PARKED_AFTER, Run, Stop
 from .settler import Settled
 from .suspicion import ALONE, Suspicion
 
 _log = logging.getLogger("asyncdq.worker")
-
-LONGEST_WAIT = 30.0  # seconds of one `wait`
 
 
 class Shift:
@@ -57,6 +56,7 @@ class Shift:
         self._hurried = False
         self._found_nothing = False
         self._nothing_before = 0.0  # burst: something given back is due again at this time
+        self._idle = Idle(self._driver, config.queues)
         self._begun = 0
         self._ahead = Ahead(config.concurrency, config.claim_ahead, self._driver.limits.claim_ahead)
         self._suspicion = Suspicion()
@@ -124,9 +124,11 @@ class Shift:
         self._outage.over()
         self._found_nothing = not deliveries
         if deliveries:
+            self._idle.over()
             self._accept(deliveries, claimed_at)
         elif not self._over():
-            await self._doze(self._driver.wait(self._config.queues, self._wait_for()))
+            again = self._nothing_before - self._loop.time()  # what was given back is due then: a burst has to ask
+            await self._doze(self._idle.wait(again) if self._config.burst and again > 0 else self._idle.wait())
 
     def _lose(self, run: Run) -> None:
         run.interrupt(Stop.LOST)
@@ -142,10 +144,6 @@ class Shift:
         if self._config.max_tasks is not None and self._begun >= self._config.max_tasks:
             return True
         return self._config.burst and self._found_nothing and self._loop.time() >= self._nothing_before
-
-    def _wait_for(self) -> float:
-        until = self._nothing_before - self._loop.time() if self._config.burst else LONGEST_WAIT
-        return max(0.01, min(LONGEST_WAIT, until))
 
     def _room(self) -> int:
         """How many more may be claimed now."""
