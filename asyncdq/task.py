@@ -248,13 +248,12 @@ def _check_function(function: Callable[..., Any], options: Mapping[str, Any]) ->
         raise InvalidTask(f"@task on {where}: a process task must stand at module level, where a process can import it")
 
 
-def _error_types(name: str, key: str, given: object) -> Errors:
-    types: list[type[BaseException]] = []
-    for kind in given if isinstance(given, tuple) else (given,):
+def _error_types(name: str, key: str, given: type[BaseException] | Errors) -> Errors:
+    types = given if isinstance(given, tuple) else (given,)
+    for kind in types:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise InvalidTask(f"{name}: {key} takes error classes, for example (TimeoutError, OSError), not {kind!r}")
-        types.append(kind)
-    return tuple(types)
+    return types
 
 
 def default_name(function: Callable[..., Any]) -> str:
