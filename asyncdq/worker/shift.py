@@ -54,6 +54,7 @@ class Shift:
         self._dozing: asyncio.Task[Any] | None = None
         self._stopping = False
         self._hurried = False
+        self._changes = 0  # of runs and outcomes: a claim that began before the last one says nothing of now
         self._found_nothing = False
         self._nothing_before = 0.0  # burst: something given back is due again at this time
         self._idle = Idle(self._driver, config.queues)
@@ -120,9 +121,10 @@ class Shift:
             return
         claimed_at = self._loop.time()
         queues = dict.fromkeys(self._config.queues, room)
+        changes = self._changes
         deliveries = await self._driver.dequeue(queues, room, self._config.visibility_timeout)
         self._outage.over()
-        self._found_nothing = not deliveries
+        self._found_nothing = not deliveries and self._changes == changes
         if deliveries:
             self._idle.over()
             self._accept(deliveries, claimed_at)
@@ -289,6 +291,7 @@ class Shift:
     def _note_change(self) -> None:
         """A run has ended or its outcome is written: there may be room, or a burst may be over."""
         self._changed.set()
+        self._changes += 1
         self._found_nothing = False  # what has ended may be ready again, or have enqueued more
         if self._config.burst and self._dozing is not None and not self._unwritten:
             self._dozing.cancel()
