@@ -124,11 +124,12 @@ class Shift:
         changes = self._changes
         deliveries = await self._driver.dequeue(queues, room, self._config.visibility_timeout)
         self._outage.over()
-        self._found_nothing = not deliveries and self._changes == changes
+        stale = self._config.burst and self._changes != changes
+        self._found_nothing = not deliveries and not stale
         if deliveries:
             self._idle.over()
             self._accept(deliveries, claimed_at)
-        elif not self._over():
+        elif not stale and not self._over():
             again = self._nothing_before - self._loop.time()  # what was given back is due then: a burst has to ask
             await self._doze(self._idle.wait(again) if self._config.burst and again > 0 else self._idle.wait())
 
