@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from .bench import Bench, limited, virtual
+from .bench import Bench, limited, slow, virtual
 from .tasks import failing, killer, plain, snoozing
 from .virtual import run
 
@@ -137,6 +137,18 @@ async def test_a_burst_runs_what_becomes_ready_again_at_once() -> None:
     await bench.put(snoozing, "a", args=[5, 0.0])
     await bench.hire(burst=True).ended(10.0)
     assert bench.ends("a") == ["done"]
+
+
+@virtual
+async def test_a_burst_does_not_end_on_a_claim_that_was_overtaken_by_a_retry() -> None:
+    bench = Bench()
+    await bench.put(plain, "first", args=[1.0])
+    await bench.put(failing.using(retry_delay=0.0), "again", args=[1, 1.1])
+    worker = bench.hire(burst=True)
+    await bench.until(lambda: bench.runs("again"), 0.5)
+    bench.network.next["dequeue"] = [slow(back=0.5)]  # asked when the first one ends, answered after the retry
+    await worker.ended(10.0)
+    assert bench.ends("again") == ["done"]
 
 
 @virtual
