@@ -1,0 +1,222 @@
+"""A connection to Redis, and the one place where redis-py and its errors are known.
+
+The typed seam: redis-py's own types say little. `socket_timeout=None` always: with a timeout of its own,
+redis-py 8 on Python 3.11 loses cancellations, and ends a subscription that is quiet for 5 seconds. Protocol
+2: answers are plain lists there on every version of client and server; nothing here needs the third.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Protocol, cast
+
+from redis.asyncio import Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import (
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    BusyLoadingError,
+    ClusterDownError,
+    MovedError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+from ..errors import AsyncdqError, ConfigurationError, ConnectionLost, DriverError
+from .redis_address import Address
+
+OLDEST = (6, 2)
+"""The first version that pops several entries of a list at once."""
+
+NAME = "asyncdq"
+"""What CLIENT LIST shows our connections as."""
+
+Refusal = ResponseError
+"""The server's answer to one command was an error; the connection goes on."""
+
+UnknownScript = NoScriptError
+"""The server has been restarted, or its scripts were flushed."""
+
+Demoted = ReadOnlyError
+"""The server has become a replica: the connection is of no use any more."""
+
+_PASSING = (BusyLoadingError, ClusterDownError, TryAgainError)
+_PASSING_WORDS = ("BUSY ", "MISCONF ", "NOREPLICAS ", "UNBLOCKED ")
+_FAILURES = (RedisError, OSError, EOFError)
+
+
+class Link(Protocol):
+    """What we use of a connection of redis-py."""
+
+    async def connect(self) -> None: ...
+    async def disconnect(self, nowait: bool = ...) -> None: ...
+    async def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None: ...
+    async def read_response(self, disable_decoding: bool = ...) -> Any: ...
+    async def can_read_destructive(self) -> bool: ...
+
+
+def pack(*args: bytes) -> bytes:
+    """One command, as it goes over the wire."""
+    parts = [b"*%d\r\n" % len(args)]
+    parts += [b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args]
+    return b"".join(parts)
+
+
+async def ask(link: Link, *args: bytes) -> Any:
+    """The answer to one command, with nothing else under way."""
+    await link.send_packed_command([pack(*args)], check_health=False)
+    return await link.read_response(disable_decoding=True)
+
+
+async def hung_up(link: Link) -> bool:
+    """Whether the other side has closed the connection, as far as that is known without asking it."""
+    # The name of before redis-py 8 is deprecated there.
+    unread = getattr(link, "can_read", None) or link.can_read_destructive
+    try:
+        return bool(await unread())
+    except _FAILURES:
+        return True
+
+
+async def opened(address: Address) -> Link:
+    """A connection to the server, or to the one that the Sentinels name, that has been found good for us."""
+    if not address.service:
+        link = _link(address, address.hosts[0] if address.hosts else None)
+        return await _greeted(link, address)
+    primary = await _primary(address)
+    return await _greeted(_link(address, primary), address)
+
+
+def _link(address: Address, place: tuple[str, int] | None, *, sentinel: bool = False) -> Link:
+    options: dict[str, Any] = {
+        "db": 0 if sentinel else address.db,
+        "username": address.sentinel_username if sentinel else address.username,
+        "password": address.sentinel_password if sentinel else address.password,
+        "client_name": NAME,
+        "socket_timeout": None,
+        "socket_connect_timeout": None,
+        "protocol": 2,
+    }
+    kind: Any = UnixDomainSocketConnection
+    if place is None:
+        options["path"] = address.path
+    else:
+        kind = Connection if address.tls is None else SSLConnection
+        options |= {"host": place[0], "port": place[1], "socket_keepalive": True, **(address.tls or {})}
+    return cast("Link", kind(**options))
+
+
+async def _greeted(link: Link, address: Address) -> Link:
+    """The link, connected to a server that can serve us."""
+    try:
+        await link.connect()
+        await _check(link, address)
+    except BaseException:
+        await link.disconnect(nowait=True)
+        raise
+    return link
+
+
+async def _check(link: Link, address: Address) -> None:
+    try:
+        answer: list[Any] = await ask(link, b"HELLO")
+    except Refusal as error:
+        if "unknown command" not in str(error).lower():
+            raise
+        raise ConfigurationError(_too_old(address, "older than 6.0")) from error
+    server = dict(zip(answer[::2], answer[1::2], strict=True))
+    version = server[b"version"].decode()
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST:
+        raise ConfigurationError(_too_old(address, version))
+    if server[b"mode"] == b"cluster":
+        raise ConfigurationError(
+            f"{address} is a Redis Cluster, which this driver cannot use: give it a single primary"
+        )
+    if server[b"mode"] == b"sentinel":
+        raise ConfigurationError(f"{address} is a Sentinel: write redis+sentinel://HOST:PORT/SERVICE")
+    if server[b"role"] != b"master":
+        raise Demoted
+
+
+def _too_old(address: Address, version: str) -> str:
+    return f"the Redis at {address} is {version}; asyncdq needs 6.2 or later, or any Valkey"
+
+
+async def _primary(address: Address) -> tuple[str, int]:
+    """Where the Sentinels say that the primary is: the first of them that knows is believed."""
+    trouble: Exception | None = None
+    for place in address.hosts:
+        link = _link(address, place, sentinel=True)
+        try:
+            # A Sentinel that is frozen must leave time to ask the others.
+            async with asyncio.timeout(1):
+                await link.connect()
+                found = await ask(link, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", address.service.encode())
+        except (*_FAILURES, TimeoutError) as error:
+            trouble = error
+            continue
+        finally:
+            await link.disconnect(nowait=True)
+        if found:
+            return found[0].decode(), int(found[1])
+    if isinstance(trouble, AuthenticationError):
+        raise trouble
+    raise ConnectionLost(f"none of the Sentinels of {address} names a primary") from trouble
+
+
+@contextmanager
+def explained(address: Address) -> Generator[None]:
+    """Whatever goes wrong with a connection in this block is one of our errors."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise ConnectionLost(f"the Redis at {address} did not answer in time") from error
+    except _FAILURES as error:
+        raise explain(error, address) from error
+    except ValueError as error:
+        raise DriverError(f"{address} does not answer as a Redis does: {error}") from error
+
+
+def explain(error: Exception, address: Address) -> AsyncdqError:
+    """What an error of the client library, or an answer of the server, is for us. Never holds the password."""
+    here = f"the Redis at {address}"
+    if isinstance(error, (AuthenticationError, AuthenticationWrongNumberOfArgsError)):
+        return ConfigurationError(f"{here} refuses the user name or password, or the lack of one")
+    if isinstance(error, Demoted):
+        return ConnectionLost(f"{here} is a read-only replica: give the address of its primary, or of Sentinels")
+    if isinstance(error, MovedError):
+        return ConfigurationError(f"{here} is a Redis Cluster, which this driver cannot use: give it a single primary")
+    if isinstance(error, OutOfMemoryError) or "-OOM " in str(error):  # 6.2 says it inside of another error
+        return DriverError(f"{here} is full (maxmemory): it takes no more messages until some are done")
+    if isinstance(error, NoPermissionError):
+        return ConfigurationError(f"{here} does not let this user do what a queue needs: {error}")
+    if isinstance(error, _PASSING) or str(error).startswith(_PASSING_WORDS):
+        return ConnectionLost(f"{here} cannot serve now: {error}")
+    if isinstance(error, Refusal):
+        if "DB index" in str(error) or "invalid DB" in str(error):
+            return ConfigurationError(f"{here} has no database of the number {address.db}")
+        return DriverError(f"{here} refused: {error}")
+    if _untrusted(error):
+        return ConfigurationError(f"{here} shows a certificate that is not trusted: set ssl_ca_certs in the URL")
+    return ConnectionLost(f"{here} cannot be reached, or the connection broke: {error}")
+
+
+def again(error: AsyncdqError) -> AsyncdqError:
+    """The same error for one more caller: raising a shared object would mix their tracebacks."""
+    copy = type(error)(str(error))
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+def _untrusted(error: BaseException | None) -> bool:
+    """Whether a certificate is what it is about."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -1,0 +1,120 @@
+"""Waking those who wait for a queue: one subscription for all of a driver's waiters, opened by the first.
+
+A script publishes when a queue was empty before, or when something is due sooner than all else. When the
+subscription breaks, all waiters return: what was said meanwhile is lost, so they claim once, and who then
+waits again opens the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from ..errors import AsyncdqError, ConnectionLost
+from .redis_address import Address
+from .redis_link import Link, again, explained, opened, pack
+from .redis_scripts import Keys
+
+T = TypeVar("T")
+
+LOOK_AGAIN = 1.0
+"""Seconds after which a waiter looks by itself: the safety net under lost messages."""
+
+
+class Wakes:
+    """The waiters of one driver. Belongs to the event loop in which it was made."""
+
+    def __init__(self, address: Address, keys: Keys, timeout: float) -> None:
+        self._address = address
+        self._keys = keys
+        self._timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._waiters: set[tuple[frozenset[str], asyncio.Future[None]]] = set()
+        self._reader: asyncio.Task[None] | None = None
+        self._link: asyncio.Future[Link] = self._loop.create_future()
+        self._heard: dict[bytes, asyncio.Future[None]] = {}
+
+    @contextmanager
+    def waiting(self, queues: Collection[str]) -> Generator[asyncio.Future[None]]:
+        """A future that is done as soon as one of `queues` is announced."""
+        waiter = (frozenset(queues), self._loop.create_future())
+        self._waiters.add(waiter)
+        try:
+            yield waiter[1]
+        finally:
+            self._waiters.discard(waiter)
+
+    async def listen(self, queues: Collection[str]) -> None:
+        """Return when no announcement of `queues` can be missed any more. Raises `ConnectionLost`."""
+        if self._reader is None:
+            self._link, self._heard = self._loop.create_future(), {}
+            self._reader = self._loop.create_task(self._read(self._link), name="asyncdq-redis-wakes")
+        # Never awaited alone: a waiter that is cancelled would cancel it for all.
+        await asyncio.wait([self._link])
+        link = _result(self._link)
+        channels = [self._keys.channel(queue) for queue in queues]
+        if new := [channel for channel in channels if channel not in self._heard]:
+            self._heard |= {channel: self._loop.create_future() for channel in new}
+            with explained(self._address):
+                await link.send_packed_command([pack(b"SUBSCRIBE", *new)], check_health=False)
+        heard = [self._heard[channel] for channel in channels]
+        if all(each.done() for each in heard):
+            return
+        _, missing = await asyncio.wait(heard, timeout=self._timeout)
+        if missing:
+            await self.close()
+            raise ConnectionLost(f"the Redis at {self._address} did not answer in time")
+        for each in heard:
+            _result(each)
+
+    async def close(self) -> None:
+        """Stop listening; those who wait return."""
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait([self._reader])
+
+    async def _read(self, opening: asyncio.Future[Link]) -> None:
+        error: AsyncdqError = ConnectionLost("the driver was closed")
+        try:
+            with explained(self._address):
+                async with asyncio.timeout(self._timeout):
+                    link = await opened(self._address)
+                opening.set_result(link)
+                while True:
+                    kind, channel, _ = await link.read_response(disable_decoding=True)
+                    if kind == b"message":
+                        self._wake(channel)
+                    elif kind == b"subscribe":
+                        self._heard[channel].set_result(None)
+        except AsyncdqError as failure:
+            error = failure
+        finally:
+            self._reader = None
+            expected: list[asyncio.Future[Any]] = [opening, *self._heard.values()]
+            for future in expected:
+                if not future.done():
+                    future.set_exception(error)
+                    future.exception()  # seen, also if nobody waits for it
+            if opening.exception() is None:
+                await opening.result().disconnect(nowait=True)
+            for _, waiter in self._waiters:
+                _finish(waiter)
+
+    def _wake(self, channel: bytes) -> None:
+        queue = self._keys.queue(channel)
+        for wanted, waiter in self._waiters:
+            if queue in wanted:
+                _finish(waiter)
+
+
+def _result(future: asyncio.Future[T]) -> T:
+    if isinstance(error := future.exception(), AsyncdqError):
+        raise again(error)
+    return future.result()
+
+
+def _finish(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
