@@ -1,0 +1,159 @@
+"""Where the server is, and how a connection to it is opened; also through PgBouncer.
+
+A pooler in transaction mode gives each transaction another server connection. So there are no prepared
+statements, no session settings (and with them no statement timeout) and no LISTEN. It is recognized by
+either of two signs: it refuses a startup parameter, or the process that answers is not the one that it
+presented when the connection was opened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+from urllib.parse import parse_qsl, unquote
+
+import asyncpg
+
+from ..errors import ConfigurationError, ConnectionLost
+from .postgres_errors import FOREIGN, opening
+
+T = TypeVar("T")
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+OLDEST = 12  # "as materialized", and meeting rows by their place in a join
+
+PLANNING: Mapping[str, str] = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
+    "jit": "off",
+}
+"""Every statement of ours has an index to go by, in its order. A plan is kept with a connection, and one that was
+made while the table was empty would read the whole of it later; compiling takes longer than they run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A DSN taken apart, so that a password may hold any character but '?' as it is. `where` has no secrets."""
+
+    dsn: str
+    user: str | None
+    password: str | None
+    where: str
+
+    @classmethod
+    def of(cls, dsn: str) -> Address:
+        """Raises ConfigurationError if it is no DSN for PostgreSQL."""
+        scheme, separator, rest = dsn.partition("://")
+        if not separator or scheme.lower() not in ("postgresql", "postgres"):
+            raise ConfigurationError("a DSN for PostgreSQL looks like postgresql://user:password@host:5432/database")
+        location, _, query = rest.partition("?")
+        if "@" in query and "@" not in location:
+            raise ConfigurationError("a DSN's user or password holds a '?': write it as %3F")
+        secret, _, place = location.rpartition("@")
+        user, _, password = secret.partition(":")
+        port = place.partition("/")[0].rpartition(":")[2]
+        if port.isdigit() and int(port) > 65535:
+            raise ConfigurationError(f"there is no port {port}: a DSN's port is 1 to 65535")
+        plain = f"postgresql://{place}?{query}" if query else f"postgresql://{place}"
+        return cls(plain, unquote(user) or None, unquote(password) or None, f"PostgreSQL at {place or 'localhost'}")
+
+    def names(self, parameter: str) -> bool:
+        """Whether the DSN sets this parameter."""
+        return parameter in dict(parse_qsl(self.dsn.partition("?")[2], keep_blank_values=True))
+
+
+class Link:
+    """Opens connections. `timeout` is that of a call; the server gives up a little sooner, so that nothing
+    is committed after the caller was told that its fate is unknown. `pooled`: behind a pooler; None: find out."""
+
+    def __init__(self, address: Address, timeout: float, pooled: bool | None) -> None:
+        self.address = address
+        self.timeout = timeout
+        self.pooled = pooled
+
+    async def open(self) -> Connection:
+        """A connection. Raises ConfigurationError for what waiting does not mend, else ConnectionLost."""
+        try:
+            if self.pooled is not None:
+                return await self._connect(self.pooled)
+            connection = await self._probe()
+        except FOREIGN as error:
+            raise opening(error, self.address.where) from None  # its text, or a cause's, may hold a password
+        self._check(connection)
+        return connection
+
+    async def reopen(self) -> Connection:
+        """A connection to a server that has worked before: whatever it refuses now, it may accept again."""
+        try:
+            return await self.open()
+        except ConfigurationError as error:
+            raise ConnectionLost(str(error)) from None
+
+    async def _probe(self) -> Connection:
+        """The first connection, which shows whether a pooler stands between."""
+        try:
+            connection = await self._connect(False)
+        except asyncpg.ProtocolViolationError as error:
+            if "startup parameter" not in str(error):
+                raise
+            self.pooled = True
+            return await self._connect(True)
+        answering = await bounded(connection, self.timeout, connection.fetchval("select pg_backend_pid()"))
+        self.pooled = answering != connection.get_server_pid()
+        if self.pooled:
+            await connection.close(timeout=self.timeout)
+            return await self._connect(True)
+        return connection
+
+    async def _connect(self, pooled: bool) -> Connection:
+        address = self.address
+        settings = {} if address.names("application_name") else {"application_name": "asyncdq"}
+        options: dict[str, Any] = {}
+        if pooled:
+            options["statement_cache_size"] = 0
+        else:
+            settings |= {
+                "statement_timeout": str(max(1, int(self.timeout * 750))),
+                "default_transaction_isolation": "read committed",
+                **PLANNING,
+            }
+        return await asyncpg.connect(
+            address.dsn,
+            user=address.user,
+            password=address.password,
+            timeout=min(5.0, self.timeout),
+            server_settings=settings,
+            **options,
+        )
+
+    def _check(self, connection: Connection) -> None:
+        """Raises ConfigurationError for a server that cannot serve us."""
+        problem = ""
+        if connection.get_server_version().major < OLDEST:
+            problem = f"has version {connection.get_server_version().major}; asyncdq needs {OLDEST} or newer"
+        elif connection.get_settings().server_encoding != "UTF8":
+            problem = "holds this database in another encoding than UTF8: create one with encoding 'UTF8'"
+        if problem:
+            connection.terminate()
+            self.pooled = None
+            raise ConfigurationError(f"{self.address.where} {problem}")
+
+
+async def bounded(connection: Connection, timeout: float, answer: Awaitable[T]) -> T:
+    """The answer; after `timeout` seconds the connection is cut, and so the wait for it.
+
+    Cancelling the wait instead would make asyncpg ask the server, which does not answer, to cancel.
+    """
+    timer = asyncio.get_running_loop().call_later(timeout, connection.terminate)
+    try:
+        return await answer
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        if timer.when() <= asyncio.get_running_loop().time():
+            raise TimeoutError(f"no answer within {timeout:g} s") from error
+        raise
+    finally:
+        timer.cancel()
