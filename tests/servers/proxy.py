@@ -1,0 +1,99 @@
+"""A network that can be broken: between clients and a server, in the event loop of the test.
+
+async with Proxy(server.url) as proxy:
+    ...  # proxy.url
+    lost = proxy.lose_reply_to("the id")
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Self
+from urllib.parse import urlsplit
+
+Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Proxy:
+    """Passes bytes in both directions, each chunk `delay` seconds late, until it is told to break something."""
+
+    def __init__(self, url: str) -> None:
+        self._target = urlsplit(url)
+        self._open: set[asyncio.StreamWriter] = set()
+        self._word = b""
+        self._lost = asyncio.Event()
+        self._passes = asyncio.Event()
+        self._passes.set()
+        self.delay = 0.0
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        secret, separator, _ = self._target.netloc.rpartition("@")
+        self.url = self._target._replace(netloc=f"{secret}{separator}127.0.0.1:{port}").geturl()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.heal()
+
+    def lose_reply_to(self, word: str) -> asyncio.Event:
+        """The next request with this word in it is done, and its reply never comes: its connection breaks.
+
+        Returns what is set when that has happened.
+        """
+        self._word, self._lost = word.encode(), asyncio.Event()
+        return self._lost
+
+    def reset(self) -> None:
+        """All connections break; new ones may be opened."""
+        for writer in self._open:
+            writer.transport.abort()
+
+    def blackhole(self) -> None:
+        """What was sent and will be sent goes nowhere; connections stay open, and those opened now are not answered."""
+        self._passes.clear()
+
+    def heal(self) -> None:
+        """New connections are served; those that were open break."""
+        self.reset()
+        self._passes.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            server = await asyncio.open_connection(self._target.hostname, self._target.port)
+            doomed = asyncio.Event()
+            self._open |= {writer, server[1]}
+            try:
+                await asyncio.gather(
+                    self._pass((reader, server[1]), lambda chunk: self._mark(chunk, doomed)),
+                    self._pass((server[0], writer), lambda _: self._drop(doomed)),
+                )
+            finally:
+                self._open -= {writer, server[1]}
+                server[1].transport.abort()
+        writer.transport.abort()
+
+    async def _pass(self, pipe: Pipe, look: Callable[[bytes], None]) -> None:
+        """Raises ConnectionError at the end of the stream, so that the other direction ends with it."""
+        reader, writer = pipe
+        while chunk := await reader.read(2**16):
+            await asyncio.sleep(self.delay)  # what is asked of this network
+            await self._passes.wait()
+            look(chunk)
+            writer.write(chunk)
+            await writer.drain()
+        raise ConnectionResetError("the stream has ended")
+
+    def _mark(self, chunk: bytes, doomed: asyncio.Event) -> None:
+        if self._word and self._word in chunk:
+            self._word = b""
+            doomed.set()
+
+    def _drop(self, doomed: asyncio.Event) -> None:
+        if doomed.is_set():
+            self._lost.set()
+            raise ConnectionResetError("the reply is lost")
