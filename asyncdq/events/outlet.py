@@ -1,0 +1,132 @@
+"""The way from the work to one emitter: a bounded buffer, and a flush in the background.
+
+There is no timer: what piled up while the last flush was under way goes out with the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+
+from ..errors import ConnectionLost
+from .base import Emitter
+from .types import Event
+
+_log = logging.getLogger("asyncdq.events")
+
+CAPACITY = 10_000  # events that wait for one emitter
+BATCH = 500  # events of one flush: writing them holds up the work for a few milliseconds
+PATIENCE = 5.0  # seconds that an emitter gets for one flush
+LAST_WORD = 0.2  # seconds beyond its time that an emitter gets to close
+FIRST_PAUSE = 0.1  # seconds
+LONGEST_PAUSE = 3.0  # seconds
+
+
+class Outlet:
+    """Takes events at once, whatever the emitter does. When it is full the oldest is dropped; `dropped` counts."""
+
+    def __init__(self, emitter: Emitter, capacity: int = CAPACITY) -> None:
+        self.dropped = 0
+        self._emitter = emitter
+        self._capacity = capacity
+        self._pending: deque[Event] = deque(maxlen=capacity)
+        self._flushing: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
+        self._told = 0  # of those dropped
+        self._in_trouble = False
+
+    def put(self, event: Event) -> None:
+        """Emit this event soon."""
+        if len(self._pending) == self._capacity:
+            self._trouble("it is too slow")
+            self.dropped += 1  # the oldest leaves by itself
+        self._pending.append(event)
+        self._flush_soon()
+
+    async def close(self, timeout: float) -> None:
+        """Emit what waits and close the emitter, within `timeout` seconds; what is left then is dropped."""
+        ends_at = asyncio.get_running_loop().time() + timeout
+        if self._pending:
+            self._flush_soon()
+        self._ending.set()
+        if self._flushing is not None and not self._flushing.done():
+            await asyncio.wait([self._flushing], timeout=timeout)
+            self._flushing.cancel()
+            await asyncio.wait([self._flushing], timeout=0.1)  # what it had in hand comes back
+        if self._pending:
+            self._trouble("the time to end is over")
+            self.dropped += len(self._pending)
+            self._pending.clear()
+        self._over()
+        try:
+            async with asyncio.timeout_at(ends_at + LAST_WORD):
+                await self._emitter.close()
+        except Exception as error:  # of an emitter of the user's
+            _log.warning("%s could not be closed: %r", self, error)
+
+    def __str__(self) -> str:
+        return type(self._emitter).__name__
+
+    def _flush_soon(self) -> None:
+        if self._flushing is None or self._flushing.done():
+            self._ending = asyncio.Event()
+            self._flushing = asyncio.get_running_loop().create_task(self._flush(self._ending), name="asyncdq-events")
+
+    async def _flush(self, ending: asyncio.Event) -> None:
+        tries = 0
+        while self._pending:
+            error = await self._emit([self._pending.popleft() for _ in range(min(BATCH, len(self._pending)))])
+            if error is None:
+                tries = 0
+            elif ending.is_set() and isinstance(error, ConnectionLost):
+                self._trouble(repr(error))
+                return  # there was a last try, and that was it
+            else:
+                self._trouble(repr(error))
+                tries += 1
+                if not ending.is_set():
+                    await _pause(tries, ending)
+        self._over()
+
+    async def _emit(self, events: list[Event]) -> BaseException | None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._emitter.emit(events)
+        except (ConnectionLost, asyncio.CancelledError) as error:
+            self._put_back(events)
+            if not isinstance(error, ConnectionLost):
+                raise
+            return error
+        except (Exception, SystemExit) as error:  # an emitter of the user's may raise anything
+            self.dropped += len(events)
+            return error
+        return None
+
+    def _put_back(self, events: list[Event]) -> None:
+        room = self._capacity - len(self._pending)
+        kept = events[max(0, len(events) - room) :]
+        self.dropped += len(events) - len(kept)
+        self._pending.extendleft(reversed(kept))
+
+    def _trouble(self, why: str) -> None:
+        """Say once per outage that events do not get through."""
+        if not self._in_trouble:
+            self._in_trouble = True
+            _log.warning("events do not get through to %s: %s; the work goes on, the oldest are dropped", self, why)
+
+    def _over(self) -> None:
+        """Say how many were lost in the outage that ends here, if there was one."""
+        if self._in_trouble or self.dropped > self._told:
+            lost, self._told, self._in_trouble = self.dropped - self._told, self.dropped, False
+            _log.warning("%s: %d events were dropped", self, lost, extra={"events_dropped": lost})
+
+
+async def _pause(tries: int, ending: asyncio.Event) -> None:
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 20))
+    try:
+        async with asyncio.timeout(longest * random.uniform(0.5, 1.0)):
+            await ending.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,154 @@
+"""What happens to tasks and workers, as values. docs/events.md describes each of them.
+
+The fields are the ones that travel; a new field may join later, none changes its meaning.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from ..names import new_id
+
+MESSAGE_LIMIT = 1024
+"""Bytes of an error's message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened: `id` is its own, `at` is in unix seconds by the clock of who saw it."""
+
+    event: ClassVar[str] = ""
+
+    worker_id: str | None = None
+    id: str = field(default_factory=new_id)
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEvent(Event):
+    """About one task. `task` is `?` if the name could not be read; `max_attempts` is None where it is not known."""
+
+    task_id: str
+    task: str
+    queue: str
+    attempt: int
+    max_attempts: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskError:
+    """An error: the name of its class, empty if nothing was raised, and what it says, up to 1 kB."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEnqueued(TaskEvent):
+    """A client has stored it. `attempt` is 0, `max_attempts` what the call says; `worker_id` if a task enqueued it."""
+
+    event: ClassVar[str] = "task_enqueued"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskStarted(TaskEvent):
+    """An attempt begins."""
+
+    event: ClassVar[str] = "task_started"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCompleted(TaskEvent):
+    """It has ended well, and that is written. `duration` is in seconds."""
+
+    event: ClassVar[str] = "task_completed"
+
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRetrying(TaskEvent):
+    """It will run again after `delay` seconds. `counted`: it failed; else it was snoozed or interrupted."""
+
+    event: ClassVar[str] = "task_retrying"
+
+    duration: float
+    error: TaskError | None
+    delay: float
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFailed(TaskEvent):
+    """It is a dead letter now, for `reason`."""
+
+    event: ClassVar[str] = "task_failed"
+
+    duration: float
+    error: TaskError | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskCancelled(TaskEvent):
+    """An operator stopped it. Nothing emits it yet: there is no such command."""
+
+    event: ClassVar[str] = "task_cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLeaseLost(TaskEvent):
+    """This worker's lease on it is gone: what it did counts for nothing, another one may run it."""
+
+    event: ClassVar[str] = "task_lease_lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOnline(Event):
+    """A worker is ready to claim tasks."""
+
+    event: ClassVar[str] = "worker_online"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerHeartbeat(Event):
+    """A worker is alive: every `heartbeat_interval`."""
+
+    event: ClassVar[str] = "worker_heartbeat"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOffline(Event):
+    """A worker has ended in order. One that was killed says nothing."""
+
+    event: ClassVar[str] = "worker_offline"
+
+
+TYPES: Mapping[str, type[Event]] = {
+    kind.event: kind
+    for kind in (
+        TaskEnqueued,
+        TaskStarted,
+        TaskCompleted,
+        TaskRetrying,
+        TaskFailed,
+        TaskCancelled,
+        TaskLeaseLost,
+        WorkerOnline,
+        WorkerHeartbeat,
+        WorkerOffline,
+    )
+}
+"""Every kind of event, by its name."""
+
+
+def task_error(line: str) -> TaskError | None:
+    """The error of which this is the one line, `ValueError: what it says`; None for an empty line."""
+    name, _, message = line.partition(": ")
+    if " " in name:  # a sentence of ours: nothing was raised
+        name, message = "", line
+    short = message.encode(errors="replace")[:MESSAGE_LIMIT].decode(errors="ignore")
+    return TaskError(name, short) if line else None
