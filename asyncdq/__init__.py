@@ -23,6 +23,7 @@ from .signals import Reject, Retry, Snooze
 from .task import Task, task
 
 if TYPE_CHECKING:
+    from .events import EventSubscriber
     from .settings import Settings
     from .worker import Worker
 
@@ -34,6 +35,7 @@ __all__ = [
     "Client",
     "CurrentTask",
     "Enqueued",
+    "EventSubscriber",
     "Reject",
     "Retry",
     "RetryPolicy",
@@ -46,7 +48,11 @@ __all__ = [
     "task",
 ]
 
-_LAZY = {"Settings": "asyncdq.settings", "Worker": "asyncdq.worker"}  # heavy: a producer needs neither
+_LAZY = {  # heavy: a producer needs none of them
+    "EventSubscriber": "asyncdq.events",
+    "Settings": "asyncdq.settings",
+    "Worker": "asyncdq.worker",
+}
 
 
 def __getattr__(name: str) -> object:

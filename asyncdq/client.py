@@ -15,6 +15,9 @@ from .drivers import resolve
 from .drivers.base import BaseDriver
 from .envelope import Envelope, encode
 from .errors import BodyTooLarge, ConnectionLost, DriverError, InvalidCall, TaskError, UnserializableArgument
+from .events.base import Emitter
+from .events.hub import Hub
+from .events.types import TaskEnqueued
 from .message import Call, CallOptions, Enqueued, Message
 from .names import check_queue, check_task, new_id
 from .ranges import check_options, delay_of
@@ -45,20 +48,33 @@ class Client:
     """
 
     def __init__(
-        self, driver: BaseDriver | str, *, serializer: Serializer | str = "msgpack", default_queue: str = "default"
+        self,
+        driver: BaseDriver | str,
+        *,
+        serializer: Serializer | str = "msgpack",
+        default_queue: str = "default",
+        emitters: Iterable[Emitter] = (),
     ) -> None:
-        """`driver` is a driver or its URL. Raises ConfigurationError."""
+        """`driver` is a driver or its URL; `emitters` hear of what is enqueued. Raises ConfigurationError."""
         self.driver = resolve(driver)
         self.serializer = serializers.load(serializer)
         self.default_queue = check_queue(default_queue)
+        self.events = Hub.of(emitters)
         self._owns_driver = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._batcher = Batcher[Message, bool](self._store, self.driver.limits.batch)
 
     @classmethod
-    def from_url(cls, url: str, *, serializer: Serializer | str = "msgpack", default_queue: str = "default") -> Self:
+    def from_url(
+        cls,
+        url: str,
+        *,
+        serializer: Serializer | str = "msgpack",
+        default_queue: str = "default",
+        emitters: Iterable[Emitter] = (),
+    ) -> Self:
         """A client on the driver that the URL's scheme names, for example `sqlite://tasks.db`."""
-        return cls(url, serializer=serializer, default_queue=default_queue)
+        return cls(url, serializer=serializer, default_queue=default_queue, emitters=emitters)
 
     async def open(self, *, ambient: bool = True) -> None:
         """Connect the driver unless it is connected, and create what it needs. Raises DriverError.
@@ -87,6 +103,8 @@ class Client:
                 opened.remove(self)
             await self._batcher.drain()
             await self._disconnect()
+            if self.events is not None:
+                await self.events.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -116,8 +134,9 @@ class Client:
         messages = [self._message(call) for call in calls]
         if len(messages) == 1:
             created = [await self._batcher.call(messages[0])]
+            _tell(self.events, calls, messages, created)
         else:
-            created = await self._store_many(messages)
+            created = await self._store_many(calls, messages)
         return [Enqueued(message.id, message.queue, new) for message, new in zip(messages, created, strict=True)]
 
     def send_sync(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
@@ -173,7 +192,7 @@ class Client:
             return [_among(message, error.stored) or (await self._store([message]))[0] for message in messages]
         return [not _among(message, known) for message in messages]
 
-    async def _store_many(self, messages: list[Message]) -> list[bool]:
+    async def _store_many(self, calls: Sequence[Call[Any]], messages: list[Message]) -> list[bool]:
         created: list[bool] = []
         stored: list[Message] = []
         for start in range(0, len(messages), self.driver.limits.batch):
@@ -184,12 +203,32 @@ class Client:
                 error.stored = (*stored, *error.stored)
                 raise
             stored += part
-            created += [not _among(message, known) for message in part]
+            new = [not _among(message, known) for message in part]
+            _tell(self.events, calls[start : start + len(part)], part, new)  # now: a buffer of events is bounded
+            created += new
         return created
 
     async def _disconnect(self) -> None:
         if self._owns_driver:
             await self.driver.disconnect()
+
+
+def _tell(events: Hub | None, calls: Sequence[Call[Any]], messages: list[Message], created: list[bool]) -> None:
+    """Emit what was stored; an id that was known already stored nothing."""
+    if events is None:
+        return
+    for call, message, new in zip(calls, messages, created, strict=True):
+        if new:
+            events.emit(
+                TaskEnqueued(
+                    worker_id=events.worker_id,
+                    task_id=message.id,
+                    task=call.name,
+                    queue=message.queue,
+                    attempt=0,
+                    max_attempts=call.options.max_attempts,
+                )
+            )
 
 
 def _among(message: Message, messages: Sequence[Message]) -> bool:

@@ -12,11 +12,16 @@ import atexit
 import os
 import threading
 from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from . import context, drivers
 from .client import Client, opened_on
 from .context import Sender
+from .events.base import Emitter
+
+if TYPE_CHECKING:
+    from .settings import Settings
 
 _lifetimes: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[Client]] = WeakKeyDictionary()
 _openings: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Client]] = WeakKeyDictionary()
@@ -63,7 +68,17 @@ def _from_settings() -> Client:
 
     settings = load()
     driver = drivers.from_url(settings.driver_url())
-    return Client(driver, serializer=settings.serializer, default_queue=settings.task_defaults_queue)
+    queue = settings.task_defaults_queue
+    return Client(driver, serializer=settings.serializer, default_queue=queue, emitters=emitters_of(settings))
+
+
+def emitters_of(settings: Settings) -> list[Emitter]:
+    """The emitters that the settings ask for. Raises MissingExtra, or ConfigurationError for a wrong URL."""
+    if not settings.events_enable_event_emitter_redis:
+        return []
+    from .events import RedisEmitter  # lazily: it needs a package of its own
+
+    return [RedisEmitter(settings.events_url(), channel=settings.events_channel)]
 
 
 class _Background:

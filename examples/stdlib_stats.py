@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import asyncio
+import os
 import signal
 import sqlite3
 import subprocess
@@ -97,6 +98,7 @@ async def run(url: str, folder: Path, files: list[Path], deadline: float) -> boo
     began = time.monotonic()
     try:
         async with Client.from_url(url) as client:
+            await client.driver.purge(QUEUE)  # what an interrupted run may have left on a server
             with running_worker(url, log) as worker, progress(len(files)) as show:
                 await client.enqueue_many(measure.bind(file, results) for file in files)
                 await finish(client, worker, len(files), show, began + deadline)
@@ -110,9 +112,10 @@ async def run(url: str, folder: Path, files: list[Path], deadline: float) -> boo
 def running_worker(url: str, log: Path) -> Generator[subprocess.Popen[bytes]]:
     """A worker process, started as a user would; ended by SIGTERM, which has to give exit code 0."""
     module = Path(__file__)
-    command = [sys.executable, "-m", "asyncdq", "worker", module.stem, "--queues", QUEUE, "--url", url]
+    command = [sys.executable, "-m", "asyncdq", "worker", module.stem, "--queues", QUEUE]
+    environment = {**os.environ, "ASYNCDQ_URL": url, "ASYNCDQ_DRIVER": ""}  # not an argument: it may hold a password
     with log.open("ab") as output:
-        process = subprocess.Popen(command, cwd=module.parent, stdout=output, stderr=output)
+        process = subprocess.Popen(command, cwd=module.parent, env=environment, stdout=output, stderr=output)
     try:
         yield process
     finally:

@@ -16,7 +16,7 @@ from typer.main import get_command
 
 from .. import __version__
 from ..errors import AsyncdqError, ConfigurationError, SerializationError, TaskError
-from . import dead, enqueue, migrate, queues, worker
+from . import dead, enqueue, events, migrate, queues, worker
 from .parameters import Command, with_settings
 
 EPILOG = (
@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "queues": queues.queues,
     "purge": queues.purge,
     "migrate": migrate.migrate,
+    "events": events.events,
 }
 LETTERS: dict[str, Command] = {
     "list": dead.list,

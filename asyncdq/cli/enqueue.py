@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ..client import Client
+from ..default import emitters_of
 from ..errors import InvalidCall
 from ..message import Call, CallOptions, Enqueued
 from ..settings import Settings
@@ -70,6 +71,11 @@ def parse(text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 async def _send(settings: Settings, call: Call[Any]) -> Enqueued[Any]:
-    queue = settings.task_defaults_queue
-    async with Client(new_driver(settings), serializer=settings.serializer, default_queue=queue) as client:
+    client = Client(
+        new_driver(settings),
+        serializer=settings.serializer,
+        default_queue=settings.task_defaults_queue,
+        emitters=emitters_of(settings),
+    )
+    async with client:
         return (await client.enqueue_many([call]))[0]

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from .. import __version__
+from ..default import emitters_of
 from ..errors import ConfigurationError, ExecutionError, MissingExtra
 from ..retry import RetryPolicy
-from ..settings import Settings, strays
+from ..settings import Settings, masked, strays
 from . import logs
 from .driver import new_driver
 from .modules import import_modules
@@ -93,6 +94,8 @@ def _build(settings: Settings) -> Worker:
         ),
         timeout=settings.task_defaults_timeout,
         default_queue=settings.task_defaults_queue,
+        attempts_cap=settings.attempts_cap,
+        emitters=emitters_of(settings),
     )
 
 
@@ -108,6 +111,8 @@ def _introduce(settings: Settings, worker: Worker, modules: Sequence[str]) -> No
     logger.info("driver %s, %s", settings.driver, settings.place)
     logger.info("queues %s, concurrency %d", ", ".join(settings.queues), settings.concurrency)
     logger.info("modules %s%s", ", ".join(modules), found)
+    if settings.events_enable_event_emitter_redis:
+        logger.info("events %s, %s", settings.events_channel, masked(settings.events_url()))
     logger.info("%d tasks: %s", len(names), ", ".join(names))
 
 

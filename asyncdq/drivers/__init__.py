@@ -32,7 +32,23 @@ class Backend:
         return cast("type[BaseDriver]", getattr(module, self.class_name))
 
 
-BACKENDS = (Backend("sqlite", "asyncdq.drivers.sqlite", "SQLiteDriver", schemes=("sqlite",)),)
+BACKENDS = (
+    Backend("sqlite", "asyncdq.drivers.sqlite", "SQLiteDriver", schemes=("sqlite",)),
+    Backend(
+        "redis",
+        "asyncdq.drivers.redis",
+        "RedisDriver",
+        schemes=("redis", "rediss", "valkey", "valkeys", "redis+sentinel", "rediss+sentinel", "redis+unix"),
+        extra="redis",
+    ),
+    Backend(
+        "postgres",
+        "asyncdq.drivers.postgres",
+        "PostgresDriver",
+        schemes=("postgresql", "postgres"),
+        extra="postgres",
+    ),
+)
 """All there are: a driver that is not in this table does not exist."""
 
 

@@ -13,11 +13,12 @@ __all__ = ["BUILT_IN", "Serializer", "load"]
 BUILT_IN = {
     "msgpack": "asyncdq.serializers.msgpack:MsgpackSerializer",
     "json": "asyncdq.serializers.json:JsonSerializer",
+    "pickle": "asyncdq.serializers.pickle:PickleSerializer",
 }
 
 
 def load(name: Serializer | str) -> Serializer:
-    """The serializer itself, or the one called `name`: "msgpack", "json", or a path, "package.module:attribute".
+    """The serializer itself, or the one called `name`: msgpack, json, pickle, or a path, `package.module:attribute`.
 
     A class is instantiated without arguments. Raises `ConfigurationError`.
     """

@@ -18,5 +18,5 @@ class Serializer(Protocol):
         ...
 
     def loads(self, data: bytes) -> object:
-        """What `dumps` was given. Raises `UndecodableBody`; never imports or calls what the data names."""
+        """What `dumps` was given. Raises `UndecodableBody`; never runs what the data names, pickle aside."""
         ...

@@ -11,6 +11,7 @@ A value is looked for in this order; the first that has it wins:
 
 An option named after a driver (`sqlite_path`) goes to that driver: a new one is a new field, no more.
 """
+# long because: it is the one place where options are defined
 
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from ..errors import ConfigurationError
 from .layers import Layer, did_you_mean, read_layers
 from .option import (
+    EVENTS,
     EVERYWHERE,
     PREFIX,
     AnyCase,
@@ -38,6 +40,7 @@ from .option import (
     Flag,
     Modules,
     Option,
+    PostgresDsn,
     Queue,
     Queues,
     Text,
@@ -47,6 +50,11 @@ from .option import (
 
 SCHEMES: Mapping[str, str] = {
     "rediss": "redis",
+    "valkey": "redis",
+    "valkeys": "redis",
+    "redis+sentinel": "redis",
+    "rediss+sentinel": "redis",
+    "redis+unix": "redis",
     "postgresql": "postgres",
     "mariadb": "mysql",
     "amqp": "rabbitmq",
@@ -67,11 +75,13 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, frozen=True
     )
 
-    driver: Text = option("sqlite", "The backend: sqlite.", commands=EVERYWHERE)
+    driver: Text = option("sqlite", "The backend: sqlite, redis or postgres.", commands=EVERYWHERE)
     url: Text | None = option(
-        None, "Where the backend is; the scheme picks the driver: sqlite://tasks.db.", commands=EVERYWHERE
+        None, "Where the backend is; the scheme picks the driver: sqlite://tasks.db.", commands=(*EVERYWHERE, "events")
     )
-    config: File | None = option(None, "A TOML file to read instead of pyproject.toml.", commands=EVERYWHERE)
+    config: File | None = option(
+        None, "A TOML file to read instead of pyproject.toml.", commands=(*EVERYWHERE, "events")
+    )
     sqlite_path: File | None = option(
         None,
         "The database file. Unset: asyncdq.db beside the pyproject.toml that was read, else here.",
@@ -79,6 +89,30 @@ class Settings(BaseSettings):
     )
     sqlite_synchronous: Annotated[Literal["off", "normal", "full", "extra"], AnyCase] = option(
         "normal", "How hard a commit is pressed to the disk: full survives a power cut.", commands=EVERYWHERE
+    )
+    redis_url: Text = option(
+        "redis://localhost:6379",
+        "Where Redis or Valkey is; also rediss://, redis+sentinel://HOST,HOST/SERVICE, redis+unix:///PATH.",
+        commands=(*EVERYWHERE, "events"),
+    )
+    redis_password: Text | None = option(None, "The password, if the URL has none.", commands=(*EVERYWHERE, "events"))
+    redis_db: CountOrZero = option(0, "The number of the database, if the URL has none.", commands=EVERYWHERE)
+    redis_max_connections: Count = option(
+        100, "Connections that one process may open, at least 2; it uses no more than 5.", commands=EVERYWHERE
+    )
+    postgres_dsn: PostgresDsn = option(
+        "postgresql://asyncdq:asyncdq@localhost:5432/asyncdq", "Where PostgreSQL is.", commands=EVERYWHERE
+    )
+    postgres_queue_table: Text = option("task_queue", "Its table of tasks: name or schema.name.", commands=EVERYWHERE)
+    postgres_dead_letter_table: Text = option(
+        "dead_letter_queue", "Its table of dead letters: name or schema.name.", commands=EVERYWHERE
+    )
+    postgres_min_pool_size: Count = option(1, "Connections to it that are opened at once.", commands=EVERYWHERE)
+    postgres_max_pool_size: Count = option(
+        10, "Connections to it at most, beside the one that listens.", commands=EVERYWHERE
+    )
+    postgres_max_attempts: Count | None = option(
+        None, "The most executions of any task on it, whatever the task itself says. Unset: no such limit."
     )
 
     tasks: Modules = option((), "Modules with tasks. Unset: tasks.py and */tasks.py of the working directory.")
@@ -106,8 +140,16 @@ class Settings(BaseSettings):
         "text", "Lines for people, or one JSON object each."
     )
     serializer: Text = option(
-        "msgpack", "How arguments are written: msgpack, json, or package.module:Class.", commands=("worker", "enqueue")
+        "msgpack",
+        "How arguments are written: msgpack, json, pickle, or package.module:Class.",
+        commands=("worker", "enqueue"),
     )
+
+    events_enable_event_emitter_redis: Flag = option(
+        False, "Publish what happens to tasks and workers on Redis.", commands=("worker", "enqueue")
+    )
+    events_redis_url: Text | None = option(None, "The Redis for events. Unset: the Redis URL.", commands=EVENTS)
+    events_channel: Text = option("asyncdq:events", "The channel for events.", commands=EVENTS)
 
     task_defaults_queue: Queue = option("default", "The queue of tasks that name none.", commands=("worker", "enqueue"))
     task_defaults_max_attempts: Count = option(3, "Executions of a failing task in total, the first included.")
@@ -149,13 +191,39 @@ class Settings(BaseSettings):
         own = {name: getattr(self, f"{self.driver}_{name}") for name in self._own_options() if name not in said}
         return f"{url}{'&' if said else '?'}{urlencode(own)}" if own else url
 
+    def events_url(self) -> str:
+        """The Redis for events, whatever driver keeps the queue. Holds secrets."""
+        url = self.events_redis_url or (self.url if self.driver == "redis" and self.url else self.redis_url)
+        if self.events_redis_url or not self.redis_password or "password=" in url:
+            return url
+        return f"{url}{'&' if '?' in url else '?'}{urlencode({'password': self.redis_password})}"
+
     @property
     def place(self) -> str:
         """Where the tasks are kept, as it may be printed: a file with its whole path, a URL without its secrets."""
         return str(self._database()) if self.driver == "sqlite" else masked(self.url or self._address())
 
+    @property
+    def attempts_cap(self) -> int | None:
+        """The most executions of any task on the driver in use, if it has such a limit."""
+        cap: int | None = getattr(self, f"{self.driver}_max_attempts", None)
+        return cap
+
     def _address(self) -> str:
-        return f"sqlite://{quote(str(self._database()), safe='/:')}" if self.driver == "sqlite" else f"{self.driver}://"
+        if self.driver == "redis":
+            return self._url_option("redis_url")
+        if self.driver == "sqlite":
+            return f"sqlite://{quote(str(self._database()), safe='/:')}"
+        found = getattr(self, f"{self.driver}_dsn", None) or getattr(self, f"{self.driver}_url", None)
+        return found or f"{self.driver}://"
+
+    def _url_option(self, name: str) -> str:
+        """The URL that an option of the driver holds. Raises ConfigurationError if it is for another driver."""
+        url: str = getattr(self, name)
+        scheme = url.partition("://")[0].lower()
+        if SCHEMES.get(scheme, scheme) != self.driver:
+            raise ConfigurationError(f"{name}: {masked(url)!r} is not a URL for the driver {self.driver!r}")
+        return url
 
     def _database(self) -> Path:
         path = self.sqlite_path or self._folder / "asyncdq.db"
@@ -167,11 +235,12 @@ class Settings(BaseSettings):
         """The options of the driver in use that were set, but for those that say where it is."""
         prefix = f"{self.driver}_"
         mine = [name.removeprefix(prefix) for name in sorted(self.model_fields_set) if name.startswith(prefix)]
-        return [name for name in mine if name not in ("path", "url", "dsn")]
+        return [name for name in mine if name not in ("path", "url", "dsn", "max_attempts")]
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
-            yield name, masked(value) if isinstance(value, str) else value
+            secret = value is not None and str(name).endswith("password")
+            yield name, "***" if secret else masked(value) if isinstance(value, str) else value
 
 
 def load(overrides: Mapping[str, Any] | None = None, config: Path | str | None = None) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..names import check_queue
 
 PREFIX = "ASYNCDQ_"
 EVERYWHERE = ("worker", "enqueue", "queues", "purge", "dead", "migrate")
+EVENTS = ("worker", "enqueue", "events")
 WORKER = ("worker",)
 
 
@@ -55,8 +57,15 @@ def _some(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _postgres(dsn: str) -> str:
+    if not re.match("(?i)postgres(ql)?://", dsn):
+        raise ValueError("a DSN for PostgreSQL looks like postgresql://user:password@host:5432/database")
+    return dsn
+
+
 AnyCase = BeforeValidator(_lower)
 Text = Annotated[str, Field(min_length=1), Accepts("some text", "TEXT")]
+PostgresDsn = Annotated[str, AfterValidator(_postgres), Accepts("a postgresql:// URL", "DSN")]
 Flag = Annotated[bool, Accepts("true or false")]
 Count = Annotated[int, Field(ge=1), Accepts("a whole number, 1 or more", "N")]
 CountOrZero = Annotated[int, Field(ge=0), Accepts("a whole number, 0 or more", "N")]

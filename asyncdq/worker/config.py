@@ -28,6 +28,7 @@ class Config:
     claim_ahead: int | None
     retry: RetryPolicy
     timeout: float | None
+    attempts_cap: int | None = None
 
     def __post_init__(self) -> None:
         if not self.queues:
@@ -41,6 +42,7 @@ class Config:
         _at_least("process_pool_size", self.process_pool_size, 0)
         _at_least("process_pool_max_tasks_per_child", self.process_pool_max_tasks_per_child, 1)
         _at_least("claim_ahead", self.claim_ahead, 0)
+        _at_least("attempts_cap", self.attempts_cap, 1)
         _seconds("heartbeat_interval", self.heartbeat_interval, 0.01)
         _seconds("visibility_timeout", self.visibility_timeout, LEAST["visibility_timeout"])
         _seconds("timeout", self.timeout, LEAST["timeout"])

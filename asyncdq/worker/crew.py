@@ -41,8 +41,9 @@ class Crew:
 async def assemble(config: Config, client: Client, outage: Outage) -> AsyncGenerator[Crew]:
     """A crew on the client's driver. On leaving: processes and threads end, then renewal, then the last
     outcomes are written; ConnectionLost if they cannot be."""
-    driver = client.driver
+    driver, journal = client.driver, Journal(client.events)
     async with AsyncExitStack() as stack:
+        stack.callback(journal.offline)
         settler = Settler(driver, outage)
         stack.push_async_callback(_write_last, settler)
         leases = Leases(driver, outage)
@@ -54,8 +55,10 @@ async def assemble(config: Config, client: Client, outage: Outage) -> AsyncGener
         stack.push_async_callback(pool.close)
         readers = [*map(serializers.load, ("msgpack", "json")), client.serializer]
         executor = Executor(threads, pool, {reader.content_type: reader for reader in readers})
-        planner = Planner(config.retry, config.timeout, config.visibility_timeout, driver.limits.hold)
-        yield Crew(driver, executor, settler, leases, planner, Journal(), outage)
+        planner = Planner(
+            config.retry, config.timeout, config.visibility_timeout, driver.limits.hold, config.attempts_cap
+        )
+        yield Crew(driver, executor, settler, leases, planner, journal, outage)
 
 
 async def _write_last(settler: Settler) -> None:

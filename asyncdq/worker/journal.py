@@ -1,12 +1,25 @@
-"""What the worker tells: one log line per start, success, retry and burial, and the counts."""
+"""What the worker tells: one log line and one event per start, success, retry and burial, and the counts."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..events.hub import Hub
+from ..events.types import (
+    TaskCompleted,
+    TaskEvent,
+    TaskFailed,
+    TaskLeaseLost,
+    TaskRetrying,
+    TaskStarted,
+    WorkerHeartbeat,
+    WorkerOffline,
+    WorkerOnline,
+    task_error,
+)
 from ..message import Again, Dead, Delivery, Done, Unstarted
 from .job import Verdict
 from .run import Run
@@ -16,51 +29,114 @@ _log = logging.getLogger("asyncdq.worker")
 
 
 class Journal:
-    """Logs and counts the life of tasks. Every line carries its facts as `extra` fields too."""
+    """Logs, counts and emits the life of tasks. Every line carries its facts as `extra` fields too.
 
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
+    Without emitters `events` is None, and no event is built.
+    """
+
+    def __init__(self, events: Hub | None = None) -> None:
+        self._counts: Counter[str] = Counter()
+        self._events = events
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many tasks ended how, and how many events were dropped if there were any."""
+        dropped = 0 if self._events is None else self._events.dropped
+        return {**self._counts, "events_dropped": dropped} if dropped else self._counts
 
     def __str__(self) -> str:
         return ", ".join(f"{number} {what}" for what, number in sorted(self.counts.items())) or "nothing done"
+
+    def online(self) -> None:
+        """The worker is ready."""
+        if self._events is not None:
+            self._events.emit(WorkerOnline(worker_id=self._events.worker_id))
+
+    def alive(self) -> None:
+        """The worker lives."""
+        if self._events is not None:
+            self._events.emit(WorkerHeartbeat(worker_id=self._events.worker_id))
+
+    def offline(self) -> None:
+        """The worker has ended, and all its outcomes are written."""
+        if self._events is not None:
+            self._events.emit(WorkerOffline(worker_id=self._events.worker_id))
 
     def started(self, run: Run) -> None:
         """The task begins."""
         if _log.isEnabledFor(logging.INFO):
             attempt, most = run.delivery.attempt, run.plan.policy.max_attempts
             _say("task_started", f"attempt {attempt} of {most}", run.delivery, run.plan.task.name, max_attempts=most)
+        if self._events is not None:
+            self._emit(TaskStarted, run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
 
-    def settled(self, delivery: Delivery, task: str, verdict: Verdict, settled: Settled) -> None:
+    def settled(
+        self, delivery: Delivery, task: str, verdict: Verdict, settled: Settled, max_attempts: int | None = None
+    ) -> None:
         """The outcome was written, or was not; `task` may be unknown here. A refused one the settler has logged."""
         if settled is Settled.LOST:
-            self.lost(delivery, task)
+            self.lost(delivery, task, max_attempts)
         elif settled is not Settled.FAILED:
             self._decided(delivery, task, verdict)
+        if settled is Settled.WRITTEN and self._events is not None:
+            self._emit_outcome(delivery, task, verdict, max_attempts)
 
-    def lost(self, delivery: Delivery, task: str) -> None:
+    def lost(self, delivery: Delivery, task: str, max_attempts: int | None) -> None:
         """The lease is gone: the task may run elsewhere."""
-        self.counts["lost"] += 1
+        self._counts["lost"] += 1
         _say("task_lease_lost", "lease lost, its outcome here counts for nothing", delivery, task, logging.WARNING)
+        if self._events is not None:
+            self._emit(TaskLeaseLost, delivery, task, max_attempts)
+
+    def _emit(
+        self, kind: Callable[..., TaskEvent], delivery: Delivery, task: str, max_attempts: int | None, **more: Any
+    ) -> None:
+        if self._events is not None:
+            self._events.emit(
+                kind(
+                    worker_id=self._events.worker_id,
+                    task_id=delivery.id,
+                    task=task,
+                    queue=delivery.queue,
+                    attempt=delivery.attempt,
+                    max_attempts=max_attempts,
+                    **more,
+                )
+            )
+
+    def _emit_outcome(self, delivery: Delivery, task: str, verdict: Verdict, max_attempts: int | None) -> None:
+        took = verdict.duration
+        match verdict.outcome:
+            case Done():
+                self._emit(TaskCompleted, delivery, task, max_attempts, duration=took)
+            case Again(delay, counted):
+                facts: Mapping[str, Any] = {"error": task_error(verdict.error), "delay": delay, "counted": counted}
+                self._emit(TaskRetrying, delivery, task, max_attempts, duration=took, **facts)
+            case Dead(reason, error):
+                facts = {"error": task_error(error), "reason": reason}
+                self._emit(TaskFailed, delivery, task, max_attempts, duration=took, **facts)
+            case Unstarted():
+                pass  # nothing has happened to the task
 
     def _decided(self, delivery: Delivery, task: str, verdict: Verdict) -> None:
         outcome, took = verdict.outcome, verdict.duration
         match outcome:
             case Done():
-                self.counts["done"] += 1
+                self._counts["done"] += 1
                 if _log.isEnabledFor(logging.INFO):
                     _say("task_completed", f"in {took:.3f} s", delivery, task, duration=took)
             case Again(delay, counted):
-                self.counts["retried" if counted else "interrupted"] += 1
+                self._counts["retried" if counted else "interrupted"] += 1
                 why = verdict.error or "interrupted"
                 facts: Mapping[str, Any] = {"delay": delay, "counted": counted, "error": why, "duration": took}
                 text = f"again in {delay:g} s: {why}"
                 _say("task_retrying", text, delivery, task, logging.WARNING if counted else logging.INFO, **facts)
             case Dead(reason, error):
-                self.counts["buried"] += 1
+                self._counts["buried"] += 1
                 text = f"buried ({reason}): {error}"
                 _say("task_failed", text, delivery, task, logging.ERROR, reason=reason, error=error, duration=took)
             case Unstarted():
-                self.counts["given_back"] += 1
+                self._counts["given_back"] += 1
 
 
 def _say(event: str, text: str, delivery: Delivery, task: str, level: int = logging.INFO, **facts: Any) -> None:

@@ -23,23 +23,29 @@ class Outage:
 
     def __init__(self) -> None:
         self._since: float | None = None
+        self._over_at = 0.0
 
     async def persist(self, call: Callable[[], Awaitable[T]]) -> tuple[T, int]:
         """The call's result, tried until the connection holds, and how many tries were lost before it."""
         tries = 0
         while True:
+            began = asyncio.get_running_loop().time()
             try:
                 result = await call()
             except ConnectionLost as error:
                 tries += 1
-                await self.pause(error, tries)
+                await self.pause(error, tries, began)
             else:
                 self.over()
                 return result, tries
 
-    async def pause(self, error: Exception, tries: int) -> None:
-        """Say that the connection is lost, unless that is known, and wait before try number `tries` + 1."""
-        if self._since is None:
+    async def pause(self, error: Exception, tries: int, began: float) -> None:
+        """Say that the connection is lost, unless that is known, and wait before try number `tries` + 1.
+
+        `began` is the event loop's time at which the failed call was made: one that was made before another
+        call went through again belongs to the outage that is over.
+        """
+        if self._since is None and began >= self._over_at:
             self._since = asyncio.get_running_loop().time()
             _log.warning(
                 "connection lost: %s; trying again until it is back", error, extra={"event": "connection_lost"}
@@ -49,6 +55,7 @@ class Outage:
 
     def over(self) -> None:
         """A call went through: say so if it had been lost."""
+        self._over_at = asyncio.get_running_loop().time()
         if self._since is not None:
             seconds = asyncio.get_running_loop().time() - self._since
             self._since = None

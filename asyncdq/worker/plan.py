@@ -31,11 +31,20 @@ class Plan:
 class Planner:
     """Makes plans, one per task and set of per-call options.
 
-    `hold` is the longest that the backend lets one delivery be held: no timeout is longer.
+    `hold` is the longest that the backend lets one delivery be held: no timeout is longer. `attempts_cap` is
+    the most executions of any task.
     """
 
-    def __init__(self, policy: RetryPolicy, timeout: float | None, lease: float, hold: float | None) -> None:
-        self.policy = policy
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        timeout: float | None,
+        lease: float,
+        hold: float | None,
+        attempts_cap: int | None = None,
+    ) -> None:
+        self._attempts_cap = attempts_cap
+        self.policy = replace(policy, max_attempts=self._at_most(policy.max_attempts))
         self._timeout = timeout
         self._lease = lease
         self._hold = hold
@@ -57,7 +66,7 @@ class Planner:
 
     def _of(self, task: Task[..., Any, Any]) -> Plan:
         policy = RetryPolicy(
-            max_attempts=_either(task.max_attempts, self.policy.max_attempts),
+            max_attempts=self._at_most(_either(task.max_attempts, self.policy.max_attempts)),
             delay=_either(task.retry_delay, self.policy.delay),
             strategy=_either(task.retry_strategy, self.policy.strategy),
             max_delay=task.retry_max_delay,
@@ -72,11 +81,14 @@ class Planner:
     def _overridden(self, plan: Plan, options: Mapping[str, Any]) -> Plan:
         policy = replace(
             plan.policy,
-            max_attempts=options.get("max_attempts", plan.policy.max_attempts),
+            max_attempts=self._at_most(options.get("max_attempts", plan.policy.max_attempts)),
             delay=options.get("retry_delay", plan.policy.delay),
         )
         timeout = self._capped(plan.task.name, options.get("timeout", plan.timeout))
         return replace(plan, policy=policy, timeout=timeout, lease=options.get("visibility_timeout", plan.lease))
+
+    def _at_most(self, max_attempts: int) -> int:
+        return max_attempts if self._attempts_cap is None else min(max_attempts, self._attempts_cap)
 
     def _capped(self, name: str, timeout: float | None) -> float | None:
         if self._hold is None or (timeout is not None and timeout <= self._hold):

@@ -84,12 +84,13 @@ class Shift:
         """Claim and start until told to stop, or until a burst or max_tasks is over. Raises DriverError."""
         tries = 0
         while not self._over():
+            began = self._loop.time()
             try:
                 await self._turn()
                 tries = 0
             except ConnectionLost as error:
                 tries += 1
-                await self._doze(self._outage.pause(error, tries))
+                await self._doze(self._outage.pause(error, tries, began))
 
     async def finish(self, grace: float) -> int:
         """End what is in hand: give back what has not started, let the rest end within `grace` seconds, then
@@ -137,7 +138,7 @@ class Shift:
         run.interrupt(Stop.LOST)
         if self._backlog.discard(run):
             self._leases.drop(run)
-            self._journal.lost(run.delivery, run.plan.task.name)
+            self._journal.lost(run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
 
     def _over(self) -> bool:
         if self._stopping:
@@ -208,7 +209,7 @@ class Shift:
         self._suspicion.ended(run)
         if verdict is None:
             self._leases.drop(run)
-            self._journal.lost(run.delivery, run.plan.task.name)
+            self._journal.lost(run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
         else:
             self._end(run, verdict)
         self._fill()
@@ -248,7 +249,8 @@ class Shift:
             self._unwritten -= 1
             if run is not None:
                 self._leases.drop(run)
-            self._journal.settled(delivery, task, verdict, settled)
+            most = None if run is None else run.plan.policy.max_attempts
+            self._journal.settled(delivery, task, verdict, settled, most)
             self._note_change()
             written.set_result(None)
 

@@ -16,6 +16,8 @@ from .. import context, drivers, serializers
 from ..client import Client
 from ..drivers.base import BaseDriver
 from ..errors import ConfigurationError, TaskError
+from ..events.base import Emitter
+from ..events.hub import Hub
 from ..names import check_queue
 from ..retry import RetryPolicy
 from ..serializers.base import Serializer
@@ -41,7 +43,7 @@ class Worker:
     burst               end when the queues are empty; delayed tasks do not count
     serializer          reads messages, beside msgpack and json; and writes what tasks enqueue
     worker_id           a name for the logs; default: host-pid-xxxx
-    heartbeat_interval  seconds between log lines that say that it lives, and what it does
+    heartbeat_interval  seconds between log lines and events that say that it lives
     grace_period        seconds that running tasks get to end after the first signal
     visibility_timeout  seconds after which others take over when this worker dies
     process_pool_size   processes for tasks with process=True, started when first needed; default: the CPUs
@@ -50,6 +52,8 @@ class Worker:
                         0 keeps the order of priorities strict to the last task
     retry, timeout      for tasks that do not say: how to retry, and seconds until an attempt is ended
     default_queue       where tasks that run here enqueue what names no queue
+    attempts_cap        the most executions of any task, whatever the task says; default: no such limit
+    emitters            hear of what happens to tasks and to this worker: see docs/events.md
 
     Raises ConfigurationError for a parameter out of range.
     """
@@ -72,12 +76,15 @@ class Worker:
         retry: RetryPolicy | None = None,
         timeout: float | None = None,
         default_queue: str = "default",
+        attempts_cap: int | None = None,
+        emitters: Iterable[Emitter] = (),
     ) -> None:
         # long because: each parameter is an option of the worker
         self.driver = drivers.resolve(queue_driver)
         self.serializer = serializers.load(serializer)
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self.default_queue = check_queue(default_queue)
+        self.events = Hub.of(emitters, self.worker_id)
         self.left_behind = 0  # tasks that could not be ended at shutdown; they die with this process
         self._config = Config(
             queues=tuple([queues] if isinstance(queues, str) else queues),
@@ -93,6 +100,7 @@ class Worker:
             claim_ahead=claim_ahead,
             retry=retry or RetryPolicy(),
             timeout=timeout,
+            attempts_cap=attempts_cap,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._shift: Shift | None = None
@@ -145,6 +153,7 @@ class Worker:
         config, outage = self._config, Outage()
         self._check_tasks()
         client = Client(self.driver, serializer=self.serializer, default_queue=self.default_queue)
+        client.events = self.events
         async with AsyncExitStack() as stack:
             if not await self._open(client, outage):
                 return
@@ -155,6 +164,7 @@ class Worker:
             stack.callback(asyncio.create_task(self._beat(shift, crew)).cancel)
             stack.enter_context(Watchdog(config.visibility_timeout / 3, shift.name_of))
             self._pass_on_stop()
+            crew.journal.online()
             _log.info(
                 "worker %s is ready: %s", self.worker_id, ", ".join(config.queues), extra={"event": "worker_ready"}
             )
@@ -183,7 +193,8 @@ class Worker:
             facts = {"event": "worker_heartbeat", "running": shift.running, "stuck": len(crew.executor.stuck)}
             text = "worker %s is alive: %d running, %d stuck, %s"
             values = self.worker_id, shift.running, len(crew.executor.stuck), crew.journal
-            _log.info(text, *values, extra=facts | crew.journal.counts)
+            _log.info(text, *values, extra={**facts, **crew.journal.counts})
+            crew.journal.alive()
 
     def _check_tasks(self) -> None:
         of_processes = [task.name for task in registry().values() if task.process]

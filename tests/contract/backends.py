@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from asyncdq import drivers
 from asyncdq.drivers.base import BaseDriver
 from asyncdq.drivers.sqlite import SQLiteDriver
+from tests.servers.fixtures import new_store
 
 Store = Callable[[], BaseDriver]
 """Makes one more driver, not yet connected, on the same store: each call is another process's view of it."""
@@ -62,9 +64,21 @@ def sqlite_memory(folder: Path) -> Store:
     return lambda: SQLiteDriver(":memory:")
 
 
+def on_server(driver: str) -> Callable[[Path], Store]:
+    """The store of a real server, emptied for each test."""
+
+    def store(folder: Path) -> Store:
+        url = new_store(driver, folder)
+        return lambda: drivers.from_url(url)
+
+    return store
+
+
 BACKENDS = [
     Backend("sqlite-file", "sqlite", sqlite_file),
     Backend("sqlite-memory", "sqlite", sqlite_memory, shared=False, durable=False),
+    Backend("redis", "redis", on_server("redis")),
+    Backend("postgres", "postgres", on_server("postgres")),
 ]
 
 

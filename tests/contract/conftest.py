@@ -9,6 +9,7 @@ import pytest
 
 from asyncdq.drivers.base import BaseDriver
 from tests.contract.backends import BACKENDS, Backend, Store
+from tests.servers.fixtures import skip_unless_selected
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -26,8 +27,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def store(backend: Backend, tmp_path: Path) -> Store:
+def store(backend: Backend, tmp_path: Path, request: pytest.FixtureRequest) -> Store:
     """A new and empty store."""
+    skip_unless_selected(backend.driver, request.config)
     return backend.store(tmp_path)
 
 

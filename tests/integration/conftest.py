@@ -1,35 +1,35 @@
-"""Every test that names `site` runs once on each store of STORES."""
+"""Every test that names `site` runs once on each driver that is selected, unless it says `sqlite_only`."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from asyncdq import Client
+from tests.servers import Server
 
-from .ledger import VARIABLE, Ledger
-from .workers import Site
-
-STORES: dict[str, Callable[[Path], str]] = {
-    "sqlite": lambda folder: f"sqlite://{folder}/queue.db",
-}
-"""Makes the URL of a new and empty store that several processes can use; the folder is the test's own."""
+from .ledger import VARIABLE
+from .workers import Site, site_on
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes more than 10 seconds")
 
 
-@pytest.fixture(params=STORES)
-async def site(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+@pytest.fixture
+async def site(queue_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
     """A new and empty store, an open client on it, and the ledger."""
     monkeypatch.setenv(VARIABLE, str(tmp_path / "ledger"))
-    url = STORES[request.param](tmp_path)
-    async with Client.from_url(url) as client:
-        site = Site(client, url, tmp_path, Ledger(tmp_path / "ledger"))
-        try:
-            yield site
-        finally:
-            site.close()
+    async with site_on(queue_url, tmp_path) as site:
+        yield site
+
+
+@pytest.fixture
+async def own_site(
+    own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Site, Server]]:
+    """A site, and the private server that it is on: the test may break that."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "ledger"))
+    async with site_on(own_server.url, tmp_path) as site:
+        yield site, own_server

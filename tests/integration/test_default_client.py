@@ -157,15 +157,16 @@ async def test_calls_that_a_script_does_not_wait_for_leave_no_traceback(site: Si
 
 
 @pytest.mark.slow
-async def test_thirty_scripts_that_enqueue_and_exit_say_nothing(site: Site) -> None:
+async def test_scripts_that_enqueue_and_exit_say_nothing_however_many(site: Site) -> None:
+    number = 30 if site.url.startswith("sqlite") else 10
     turns = asyncio.Semaphore(3)
 
     async def run() -> tuple[int, str, str]:
         async with turns:
             return await site.script(ENQUEUE)
 
-    assert await asyncio.gather(*(run() for _ in range(30))) == [(0, "", "")] * 30
-    assert (await site.stats()).ready == 30
+    assert await asyncio.gather(*(run() for _ in range(number))) == [(0, "", "")] * number
+    assert (await site.stats()).ready == number
 
 
 async def test_enqueue_sync_inside_an_event_loop_goes_through_the_background_one(site: Site) -> None:

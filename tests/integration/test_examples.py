@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +16,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.servers import KINDS
+from tests.servers.fixtures import skip_unless_selected
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "examples" / "stdlib_stats.py"
@@ -92,6 +97,28 @@ def test_the_demo_agrees_with_a_plain_loop_and_a_second_run_changes_nothing(tmp_
     assert len(rows) == 120
     assert {row[5] for row in rows} == {1, 2}  # some were retried
     assert rows_of(tmp_path / "results.db") == rows
+
+
+@pytest.mark.parametrize("driver", sorted(KINDS))
+def test_the_demo_runs_on_a_private_server_of_which_nothing_is_left(
+    driver: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    skip_unless_selected(driver, request.config)
+    command = [str(DEMO), "--driver", driver, "--dir", str(tmp_path), "--limit", "120"]
+    demo = run(ROOT, "-m", "tests.servers", driver, "--", sys.executable, *command)
+    (port,) = re.findall(rf"^{driver}: a private server, .*:(\d+)/", demo.stdout, re.MULTILINE)
+    assert (demo.returncode, demo.stderr) == (0, "")
+    assert "tasks and loop agree" in demo.stdout
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(port))) == errno.ECONNREFUSED
+
+
+def test_a_command_runs_on_the_server_that_the_settings_name(tmp_path: Path) -> None:
+    named = ENVIRONMENT | {"ASYNCDQ_REDIS_URL": "redis://example.org:1/2"}
+    says = "import os, sys; print(os.environ['ASYNCDQ_URL']); sys.exit(7)"
+    command = [sys.executable, "-m", "tests.servers", "redis", "--", sys.executable, "-c", says]
+    told = subprocess.run(command, cwd=tmp_path, env=named, capture_output=True, text=True, timeout=PATIENCE)
+    assert (told.returncode, told.stdout, told.stderr) == (7, "redis://example.org:1/2\n", "")
 
 
 def test_the_demo_fails_if_tasks_and_loop_differ(tmp_path: Path) -> None:

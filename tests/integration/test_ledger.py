@@ -12,7 +12,9 @@ from asyncdq.drivers.sqlite import SQLiteDriver
 from asyncdq.message import Delivery, Done, Outcome
 
 from . import jobs
-from .workers import Site
+from .workers import Site, sqlite_only
+
+pytestmark = sqlite_only
 
 
 class ClaimsTwice(SQLiteDriver):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from . import jobs
-from .workers import JOBS, Site, WorkerProcess
+from .workers import JOBS, Site, WorkerProcess, sqlite_only
+
+pytestmark = sqlite_only
 
 TASK = "from asyncdq import task\n"
 

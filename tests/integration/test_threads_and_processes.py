@@ -9,7 +9,7 @@ import pytest
 from asyncdq import Task
 
 from . import jobs
-from .workers import Site
+from .workers import Site, sqlite_only
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,7 @@ async def test_a_coroutine_enqueues_through_its_worker(site: Site) -> None:
     assert len(site.ledger.successes()) == 3
 
 
+@sqlite_only
 async def test_enqueue_sync_in_a_coroutine_task_fails_with_the_way_out_and_does_not_hang(site: Site) -> None:
     (id,) = await site.enqueue([jobs.enqueue_sync_in_loop.using(max_attempts=1).bind()])
     await site.burst()
@@ -54,6 +55,7 @@ async def test_threads_of_the_program_enqueue_while_a_worker_runs_in_its_loop(si
         await site.until(lambda: len(site.ledger.successes()) == 50)
 
 
+@sqlite_only
 async def test_a_task_called_as_a_function_enqueues_nothing(site: Site) -> None:
     assert await site.script("from tests.integration.jobs import speak\nspeak()") == (0, "from the process\n", "")
     assert (await site.stats()).ready == 0

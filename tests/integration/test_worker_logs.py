@@ -7,7 +7,9 @@ import logging
 import pytest
 
 from . import jobs
-from .workers import Site
+from .workers import Site, sqlite_only
+
+pytestmark = sqlite_only
 
 EVENTS = ["task_started", "task_retrying", "task_started", "task_completed"]
 

@@ -12,9 +12,7 @@ import pytest
 from asyncdq.drivers.sqlite_file import BUSY_TIMEOUT
 
 from . import jobs
-from .workers import Site, WorkerProcess
-
-sqlite_only = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
+from .workers import Site, WorkerProcess, sqlite_only
 
 
 def database(site: Site) -> Path:

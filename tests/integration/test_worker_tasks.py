@@ -11,7 +11,7 @@ from asyncdq.drivers.base import DeadLetters
 
 from . import jobs
 from .pools import gone
-from .workers import EMPTY, Site
+from .workers import EMPTY, Site, sqlite_only
 
 AT_ONCE = RetryPolicy(max_attempts=2, delay=0)
 
@@ -22,6 +22,7 @@ in_every_kind = pytest.mark.parametrize(
 )
 
 
+@sqlite_only
 async def test_a_coroutine_past_its_timeout_is_cancelled_and_tried_again(site: Site) -> None:
     (id,) = await site.enqueue([jobs.hold.using(timeout=0.1).bind(site.gate)])
     await site.burst(retry=AT_ONCE)
@@ -34,6 +35,7 @@ async def test_a_coroutine_past_its_timeout_is_cancelled_and_tried_again(site: S
     assert letter.error == "TaskTimeout: it ran longer than its timeout of 0.1 s"
 
 
+@sqlite_only
 async def test_a_process_past_its_timeout_is_killed_before_the_next_attempt_starts_in_a_fresh_one(site: Site) -> None:
     (id,) = await site.enqueue([jobs.hold_in_process.using(timeout=0.3).bind(site.gate)])
     async with site.working(retry=AT_ONCE, process_pool_size=1):
@@ -46,6 +48,7 @@ async def test_a_process_past_its_timeout_is_killed_before_the_next_attempt_star
     assert site.ledger.ends(id) == []
 
 
+@sqlite_only
 async def test_a_thread_past_its_timeout_is_called_stuck_and_holds_its_slot_until_it_ends(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -62,6 +65,7 @@ async def test_a_thread_past_its_timeout_is_called_stuck_and_holds_its_slot_unti
     assert await site.stats() == EMPTY
 
 
+@sqlite_only
 @in_every_kind
 async def test_a_task_knows_who_it_is(task: Task[[], object, None], site: Site) -> None:
     await site.enqueue([task.using(queue="other").bind()])
@@ -100,6 +104,7 @@ async def test_a_retry_is_never_early(site: Site) -> None:
     assert second.attempt == first.attempt + 1
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     ("task", "reason", "error"),
     [
@@ -130,6 +135,7 @@ async def test_a_dead_letter_that_is_requeued_has_all_its_attempts_again(site: S
     assert [entry.attempt for entry in site.ledger.starts(id)] == [1, 2, 1, 2]
 
 
+@sqlite_only
 async def test_what_a_task_prints_in_its_process_reaches_the_output_of_the_worker(site: Site) -> None:
     await site.enqueue([jobs.speak.bind()])
     worker = site.start("--burst")

@@ -14,6 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import pytest
+
 from asyncdq import Call, Client, Enqueued, Worker
 from asyncdq.drivers.base import DeadLetters
 from asyncdq.message import DeadLetter, QueueStats
@@ -28,6 +30,9 @@ JOBS = jobs.__name__
 
 SOON = 20.0
 """Seconds within which anything that must happen has happened, also on a busy machine."""
+
+sqlite_only = pytest.mark.parametrize("queue_url", ["sqlite"], indirect=True)
+"""Marks a test of `site` that shows the same whatever the driver is, or that breaks a file."""
 
 
 async def until(condition: Callable[[], T], seconds: float = SOON, *, evidence: Callable[[], object] = str) -> T:
@@ -204,6 +209,17 @@ class Site:
         async with asyncio.timeout(60):
             output, errors = await process.communicate()
         return process.returncode or 0, output.decode(), errors.decode()
+
+
+@asynccontextmanager
+async def site_on(url: str, folder: Path) -> AsyncIterator[Site]:
+    """A site on the store at this URL; its worker processes are gone at the end."""
+    async with Client.from_url(url) as client:
+        site = Site(client, url, folder, Ledger(folder / "ledger"))
+        try:
+            yield site
+        finally:
+            site.close()
 
 
 EMPTY = QueueStats(ready=0, delayed=0, leased=0, dead=0)

@@ -32,7 +32,9 @@ FLOORS = {
     "context": "message",
     "retry": "message errors signals",
     "serializers.*": "message errors",
-    "events.*": "message errors",
+    "events.redis": "errors events.types events.wire drivers.redis_address drivers.redis_link",
+    "events.subscriber": "errors events.types events.wire drivers.redis_address drivers.redis_link",
+    "events.*": "message errors names",
     "drivers.*": "message errors",
     "envelope": "message errors ranges serializers.base",
 }
@@ -48,7 +50,7 @@ FLOORS["__init__"] = f"{FLOORS['worker.*']} worker.*"
 # Which files may import what is not ours and not in the standard library, and sqlite3, which is a client library too.
 LIBRARIES = {
     "sqlite3": "drivers/sqlite*",
-    "redis": "drivers/redis* events/redis.py",
+    "redis": "drivers/redis*",
     "asyncpg": "drivers/postgres*",
     "aiomysql": "drivers/mysql*",
     "pymysql": "drivers/mysql*",

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from asyncdq.drivers import Backend, driver_class, from_url
+from asyncdq.drivers import Backend, driver_class, from_url, redis_address
+from asyncdq.drivers.redis import RedisDriver
 from asyncdq.drivers.sqlite import SQLiteDriver
 from asyncdq.errors import ConfigurationError, MissingExtra
+from asyncdq.settings import SCHEMES
 
 
 def path_of(url: str) -> Path | None:
@@ -76,6 +78,29 @@ def test_what_the_url_says_goes_before_the_options() -> None:
     assert isinstance(from_url("sqlite://a.db?synchronous=full", synchronous="no such thing"), SQLiteDriver)
 
 
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "PostgreSQL"])
+def test_both_schemes_of_postgres_are_known(scheme: str) -> None:
+    assert type(from_url(f"{scheme}://h/db")) is driver_class("postgres")
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("queue_table=a.b.c", "use name or schema.name"),
+        ("queue_table=Tasks", "use name or schema.name"),
+        ("queue_table=same&dead_letter_table=same", "give them two names"),
+        ("min_pool_size=5&max_pool_size=2", "1 <= min_pool_size <= max_pool_size"),
+        ("max_pool_size=many", "'many' is no value for max_pool_size"),
+        ("timeout=0", "0.1 to 3600 seconds"),
+        ("pooler=perhaps", "'perhaps' is no value for pooler"),
+    ],
+)
+def test_an_option_of_postgres_out_of_range_says_what_is_accepted(query: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        from_url(f"postgresql://me:hunter2@h/db?{query}")
+    assert "hunter2" not in str(caught.value)
+
+
 def test_a_missing_client_library_is_named_by_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "driver_without_library.py").write_text("import a_library_that_is_not_installed\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -87,3 +112,105 @@ def test_a_missing_client_library_is_named_by_its_extra(tmp_path: Path, monkeypa
 def test_a_module_of_ours_that_is_missing_is_not_taken_for_a_library() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"asyncdq\.drivers\.carrier"):
         Backend("carrier", "asyncdq.drivers.carrier", "CarrierDriver", schemes=("carrier",), extra="pigeon").load()
+
+
+def address_of(url: str, **defaults: str) -> redis_address.Address:
+    return redis_address.parse(url, defaults)[0]
+
+
+@pytest.mark.parametrize("scheme", redis_address.SCHEMES)
+def test_every_scheme_of_redis_leads_to_its_driver(scheme: str) -> None:
+    assert isinstance(from_url(f"{scheme}://localhost/0"), RedisDriver)
+    assert SCHEMES.get(scheme, scheme) == "redis"
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "db"),
+    [
+        ("redis://", ("localhost", 6379), 0),
+        ("redis://h", ("h", 6379), 0),
+        ("valkey://h:7000/3", ("h", 7000), 3),
+        ("redis://[::1]:7000", ("::1", 7000), 0),
+        ("redis://[::1]/2?db=5", ("::1", 6379), 2),
+        ("redis://h?db=5", ("h", 6379), 5),
+    ],
+)
+def test_a_redis_url_names_host_and_database(url: str, host: tuple[str, int], db: int) -> None:
+    address = address_of(url)
+    assert (address.hosts, address.db) == ((host,), db)
+
+
+@pytest.mark.parametrize(
+    ("url", "user", "password"),
+    [
+        ("redis://h", None, None),
+        ("redis://:p%40ss:w@rd@h", None, "p@ss:w@rd"),
+        ("redis://me:pw@h?password=other", "me", "pw"),
+        ("redis://h?username=me&password=p%26w", "me", "p&w"),
+    ],
+)
+def test_a_redis_url_says_who_we_are(url: str, user: str | None, password: str | None) -> None:
+    address = address_of(url)
+    assert (address.username, address.password) == (user, password)
+    assert "w" not in repr(address).replace("username", "").replace("password", "")
+
+
+def test_what_a_redis_url_says_goes_before_the_options() -> None:
+    assert address_of("redis://:own@h/1", password="given", db="2").password == "own"
+    assert address_of("redis://h", password="given", db="2").db == 2
+
+
+def test_a_url_of_sentinels_names_them_and_the_service() -> None:
+    address = address_of("redis+sentinel://me:pw@a,b:7000,[::1]:7001/my%20service/4?sentinel_password=s")
+    assert address.hosts == (("a", 26379), ("b", 7000), ("::1", 7001))
+    assert (address.service, address.db, address.username, address.password) == ("my service", 4, "me", "pw")
+    assert (address.sentinel_username, address.sentinel_password, address.tls) == (None, "s", None)
+
+
+def test_tls_and_its_options_come_with_rediss(tmp_path: Path) -> None:
+    assert address_of("redis://h").tls is None
+    assert address_of("rediss://h").tls == {"ssl_check_hostname": True}
+    assert address_of("valkeys://h?ssl_cert_reqs=none").tls == {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    assert address_of(f"rediss://h?ssl_ca_certs={__file__}&ssl_check_hostname=false").tls == {
+        "ssl_ca_certs": __file__,
+        "ssl_check_hostname": False,
+    }
+
+
+def test_a_socket_is_a_path() -> None:
+    address = address_of("redis+unix://:pw@/run/my%20redis.sock?db=3")
+    assert (address.path, address.db, address.password, address.hosts) == ("/run/my redis.sock", 3, "pw", ())
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("redis://:hunter2@h:port", "port"),
+        ("redis://:hunter2@h:70000", "port"),
+        ("redis://:hunter2@h/first", "database"),
+        ("redis://:hunter2@h/1/2", "database"),
+        ("redis://:hunter2@h?db=-1", "database"),
+        ("redis://:hunter2@a,b", "several are Sentinels"),
+        ("redis://:hunter2@[::1", "is not a URL"),
+        ("redis+sentinel://:hunter2@a,b", "names the service"),
+        ("redis+unix://:hunter2@", "path"),
+        ("redis://:hunter2@h?ssl_cert_reqs=none", "rediss://"),
+        ("rediss://:hunter2@h?ssl_cert_reqs=maybe", "required, optional or none"),
+        ("rediss://:hunter2@h?ssl_ca_certs=/nowhere.pem", "/nowhere.pem"),
+        ("rediss://:hunter2@h?ssl_check_hostname=perhaps", "true or false"),
+        ("redis://:hunter2@h?timeout=soon", "timeout=soon"),
+        ("redis://:hunter2@h?timeout=0", "timeout=0"),
+        ("redis://:hunter2@h?max_connections=1", "at least 2"),
+        ("redis://:hunter2@h?prefix=%7Ba%7D", "prefix"),
+        ("redis://:hunter2@h?socket_timeout=5", "no option socket_timeout; known are"),
+    ],
+)
+def test_a_mistake_in_a_redis_url_is_named_without_the_password(url: str, complaint: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        from_url(url)
+    assert complaint in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_redis_driver_shows_its_address_and_no_password() -> None:
+    assert repr(from_url("redis://me:hunter2@h/1")) == "RedisDriver('h:6379')"

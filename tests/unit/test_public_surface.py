@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 NAMES = [
     *("task", "Task", "Call", "Enqueued", "current_task", "CurrentTask"),
-    *("Client", "Worker", "Settings", "RetryPolicy"),
+    *("Client", "Worker", "Settings", "RetryPolicy", "EventSubscriber"),
     *("Retry", "Snooze", "Reject", "AsyncdqError", "__version__"),
 ]
 

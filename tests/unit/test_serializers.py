@@ -420,9 +420,9 @@ def test_what_is_no_serializer_is_refused_with_what_it_lacks(path: str, message:
         load(__name__ + path)
 
 
-@pytest.mark.parametrize("name", ["", "pickle", "yaml", ":", ".x", "x:", "..a:b"])
+@pytest.mark.parametrize("name", ["", "cbor", "yaml", ":", ".x", "x:", "..a:b"])
 def test_an_unknown_name_says_what_is_accepted(name: str) -> None:
-    with pytest.raises(ConfigurationError, match="use msgpack, json, or the path of your own"):
+    with pytest.raises(ConfigurationError, match="use msgpack, json, pickle, or the path of your own"):
         load(name)
 
 

@@ -24,6 +24,16 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "config": ("other.toml", Path("other.toml")),
     "sqlite_path": ("/data/tasks.db", Path("/data/tasks.db")),
     "sqlite_synchronous": ("full", "full"),
+    "redis_url": ("redis://other:6380", "redis://other:6380"),
+    "redis_password": ("hunter2", "hunter2"),
+    "redis_db": (3, 3),
+    "redis_max_connections": (4, 4),
+    "postgres_dsn": ("postgres://me@db/tasks", "postgres://me@db/tasks"),
+    "postgres_queue_table": ("jobs.waiting", "jobs.waiting"),
+    "postgres_dead_letter_table": ("jobs.dead", "jobs.dead"),
+    "postgres_min_pool_size": (2, 2),
+    "postgres_max_pool_size": (3, 3),
+    "postgres_max_attempts": (4, 4),
     "tasks": ("app.tasks,app.more", ("app.tasks", "app.more")),
     "queues": ("high, low", ("high", "low")),
     "concurrency": (7, 7),
@@ -39,6 +49,9 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
     "serializer": ("json", "json"),
+    "events_enable_event_emitter_redis": (True, True),
+    "events_redis_url": ("redis://events", "redis://events"),
+    "events_channel": ("app:events", "app:events"),
     "task_defaults_queue": ("mail", "mail"),
     "task_defaults_max_attempts": (9, 9),
     "task_defaults_retry_strategy": ("fixed", "fixed"),
@@ -188,6 +201,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"queues": ""}, "--queues: name at least one queue"),
     ({"concurency": 1}, "'concurency' is not an option; did you mean 'concurrency'?"),
     ({"url": "tasks.db"}, "--url: 'tasks.db' is not a URL"),
+    ({"postgres_dsn": "mysql://me:hunter2@h/db"}, "--postgres-dsn: a DSN for PostgreSQL looks like postgresql://"),
     ({"url": "redis://h", "driver": "sqlite"}, "--url is for the driver 'redis', but --driver says 'sqlite'"),
 ]
 
@@ -288,6 +302,26 @@ def test_options_of_the_driver_travel_in_its_url_and_what_the_url_says_stays() -
     assert load(own | {"url": "redis://h"}).driver_url() == "redis://h"
 
 
+def test_options_of_postgres_travel_in_its_dsn_but_for_the_cap_that_is_the_workers() -> None:
+    own = {"driver": "postgres", "postgres_dsn": "postgresql://h/db?sslmode=require", "postgres_queue_table": "jobs"}
+    settings = load(own | {"postgres_max_attempts": 4})
+    assert settings.driver_url() == "postgresql://h/db?sslmode=require&queue_table=jobs"
+    assert (settings.attempts_cap, load({"postgres_max_attempts": 4}).attempts_cap) == (4, None)
+
+
+def test_options_of_redis_travel_in_its_url() -> None:
+    own = {"driver": "redis", "redis_password": "p@ss", "redis_db": 2, "redis_max_connections": 3}
+    assert load({"driver": "redis"}).driver_url() == "redis://localhost:6379"
+    assert load(own).driver_url() == "redis://localhost:6379?db=2&max_connections=3&password=p%40ss"
+    assert load(own | {"redis_url": "rediss://h/1"}).driver_url().startswith("rediss://h/1?db=2&")
+    assert load({"driver": "redis", "redis_url": "redis://:hunter2@h"}).place == "redis://:***@h"
+
+
+def test_a_redis_url_of_another_driver_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"redis_url: 'sqlite://x\.db' is not a URL for the driver 'redis'"):
+        load({"driver": "redis", "redis_url": "sqlite://x.db"}).driver_url()
+
+
 def test_a_database_in_memory_has_no_path() -> None:
     assert load({"sqlite_path": ":memory:"}).driver_url() == "sqlite://:memory:"
 
@@ -309,6 +343,7 @@ def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
 def test_a_password_shows_in_no_text_made_from_the_settings() -> None:
     settings = load({"url": "redis://me:hunter2@h/0"})
     assert "hunter2" not in f"{settings!r} {settings} {settings.place}"
+    assert "hunter2" not in f"{load({'redis_password': 'hunter2'})!r}"
     with pytest.raises(ConfigurationError) as caught:
         load({"driver": "redis://me:hunter2@h/0", "url": "sqlite://x.db"})
     assert "hunter2" not in str(caught.value)

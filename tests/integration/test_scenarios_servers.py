@@ -1,0 +1,329 @@
+"""Servers that are killed, frozen, absent, or behind a bad network: nothing is lost, and no worker is stuck."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from asyncdq import Client
+from asyncdq.errors import ConnectionLost
+from tests.servers import Server
+from tests.servers.proxy import Proxy
+
+from . import jobs
+from .workers import EMPTY, Site, WorkerProcess
+
+LEASE = ("--task-defaults-visibility-timeout", "1")
+
+AWAY = float(os.environ.get("ASYNCDQ_TEST_OUTAGE", "3"))
+"""Seconds that a server is away: more than some leases, and than a worker's first pauses."""
+
+BACK_WITHIN = 5.0
+"""Seconds after the server's return within which every worker works again."""
+
+
+@asynccontextmanager
+async def load(site: Site) -> AsyncIterator[None]:
+    """Tasks keep being enqueued, one batch after the other; the ledger knows of those that were stored."""
+    ends = asyncio.Event()
+
+    async def produce() -> None:
+        while not ends.is_set():
+            try:
+                await site.enqueue(jobs.linger.bind(0.002) for _ in range(10))
+            except ConnectionLost:
+                await asyncio.sleep(0.05)  # between two tries
+            await asyncio.sleep(0.01)  # or there would be more than the workers can do
+
+    producing = asyncio.create_task(produce())
+    try:
+        yield
+    finally:
+        ends.set()
+        await producing
+
+
+def began(site: Site, worker: WorkerProcess, since: float) -> list[float]:
+    """When this worker started tasks after this moment."""
+    return [entry.at for entry in site.ledger.starts() if entry.pid == worker.pid and entry.at > since]
+
+
+async def all_work_again(site: Site, workers: list[WorkerProcess], since: float) -> None:
+    """Each of these workers starts a task, soon enough after this moment."""
+    await site.until(lambda: all(began(site, worker, since) for worker in workers))
+    late = {worker.pid: began(site, worker, since)[0] - since for worker in workers}
+    assert max(late.values()) < BACK_WITHIN, late
+
+
+async def nothing_is_lost(site: Site) -> None:
+    await site.until(lambda: not site.ledger.lost(), 30)
+    await site.wait_for_stats(ready=0, delayed=0, leased=0, dead=0)
+
+
+def said_once(worker: WorkerProcess, *texts: str) -> bool:
+    return all(len(worker.log_lines(text)) == 1 for text in texts)
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_killed_under_load_has_lost_nothing_and_the_same_workers_go_on(
+    own_site: tuple[Site, Server],
+) -> None:
+    site, server = own_site
+    await site.enqueue(jobs.linger.bind(0.01) for _ in range(2_000))  # more than is done when the server dies
+    workers = [site.start("-v", "warning", *LEASE) for _ in range(2)]
+    async with load(site):
+        await site.until(lambda: all(began(site, worker, 0) for worker in workers))
+        await site.ended(500)
+        server.kill9()
+        await asyncio.sleep(AWAY)  # the outage
+        server.start()
+        await all_work_again(site, workers, time.time())
+    await nothing_is_lost(site)
+    assert all(worker.log_lines("connected again") for worker in workers)
+    print(f"\n{len(site.ledger.successes())} done, {len(site.ledger.repeated())} ran twice")
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+        assert await worker.exited() == 0
+
+
+@pytest.mark.slow
+async def test_a_server_that_is_frozen_longer_than_a_lease_loses_nothing_and_nobody_stays_stuck(
+    own_site: tuple[Site, Server],
+) -> None:
+    site, server = own_site
+    workers = [site.start("-v", "warning", *LEASE) for _ in range(2)]
+    async with load(site):
+        await site.until(lambda: all(began(site, worker, 0) for worker in workers))
+        await site.ended(500)
+        server.pause()
+        await asyncio.sleep(AWAY)  # the outage
+        server.resume()
+        await all_work_again(site, workers, time.time())
+    await nothing_is_lost(site)
+
+
+async def test_a_server_that_is_down_at_the_start_is_said_once_and_used_when_it_comes(
+    own_site: tuple[Site, Server],
+) -> None:
+    site, server = own_site
+    (id,) = await site.enqueue([jobs.mark.bind()])
+    server.stop()
+    worker = site.start()
+    await worker.says("connection lost")
+    await asyncio.sleep(1)  # it tries several times
+    server.start()
+    back = time.time()
+    await site.until(lambda: site.ledger.successes() == {id: 1})
+    assert site.ledger.starts(id)[0].at - back < BACK_WITHIN
+    assert said_once(worker, "connection lost", "connected again", "is ready")
+
+
+async def test_a_task_that_ends_while_the_server_is_away_is_written_when_it_is_back(
+    own_site: tuple[Site, Server],
+) -> None:
+    site, server = own_site
+    (id,) = await site.enqueue([jobs.hold.bind(site.gate)])
+    worker = site.start()
+    await site.started(1)
+    server.stop()
+    site.open_gate()
+    await site.ended(1)
+    await worker.says("connection lost")
+    await asyncio.sleep(AWAY)  # the outage
+    server.start()
+    await worker.says("connected again")
+    await site.wait_for_stats(ready=0, leased=0, dead=0)
+    assert len(site.ledger.starts(id)) == 1
+    assert said_once(worker, "connection lost", "connected again")
+
+
+async def test_a_worker_whose_server_is_away_still_ends_when_told_to(own_site: tuple[Site, Server]) -> None:
+    site, server = own_site
+    worker = await site.start().ready()
+    server.kill9()
+    await worker.says("connection lost")
+    worker.signal(signal.SIGTERM)
+    assert await worker.exited() == 0
+
+
+on_servers = pytest.mark.parametrize("queue_url", ["redis", "postgres"], indirect=True)
+
+
+@on_servers
+async def test_an_enqueue_whose_reply_is_lost_may_be_repeated_with_its_id(site: Site) -> None:
+    async with Proxy(site.url) as proxy, Client.from_url(proxy.url) as client:
+        mark = jobs.mark.using(client=client)
+        await mark.enqueue()  # a first call is answered with a question: what is this script, of what types are these
+        lost = proxy.lose_reply_to("only-once")
+        with pytest.raises(ConnectionLost):
+            await mark.using(id="only-once").enqueue()
+        assert lost.is_set()
+        assert (await site.stats()).ready == 2
+        await mark.using(id="only-once").enqueue()
+    await site.burst()
+    assert site.ledger.successes()["only-once"] == 1
+
+
+@on_servers
+async def test_an_outcome_whose_reply_is_lost_costs_one_more_execution_at_most(site: Site) -> None:
+    held, other = await site.enqueue([jobs.hold.bind(site.gate), jobs.mark.bind()])
+    async with Proxy(site.url) as proxy:
+        worker = site.start("--url", proxy.url)
+        await site.until(lambda: site.ledger.ends(other))
+        await site.wait_for_stats(leased=1)
+        lost = proxy.lose_reply_to(held)
+        site.open_gate()
+        async with asyncio.timeout(10):
+            await lost.wait()
+        (last,) = await site.enqueue([jobs.mark.bind()])
+        await site.until(lambda: site.ledger.ends(last))
+        await site.wait_for_stats(ready=0, delayed=0, leased=0, dead=0)
+        assert worker.alive
+    assert site.ledger.successes()[held] <= 2
+
+
+@on_servers
+async def test_connections_that_break_again_and_again_lose_nothing(site: Site) -> None:
+    ids = await site.enqueue(jobs.linger.bind(0.01) for _ in range(1_000))
+    async with Proxy(site.url) as proxy:
+        worker = site.start("-v", "warning", "--url", proxy.url, *LEASE)
+        for number in range(1, 6):
+            await site.ended(number * 100)
+            proxy.reset()
+        await nothing_is_lost(site)
+        assert worker.alive
+    assert site.ledger.successes().keys() == set(ids)
+
+
+@on_servers
+async def test_a_slow_network_costs_time_and_nothing_else(site: Site) -> None:
+    ids = await site.enqueue(jobs.mark.bind() for _ in range(200))
+    async with Proxy(site.url) as proxy:
+        proxy.delay = 0.03
+        site.start("--url", proxy.url, *LEASE)
+        await nothing_is_lost(site)
+    assert site.ledger.successes() == dict.fromkeys(ids, 1)
+
+
+@on_servers
+async def test_a_network_that_swallows_everything_is_noticed_and_left_when_it_is_mended(site: Site) -> None:
+    async with Proxy(site.url) as proxy:
+        separator = "&" if "?" in proxy.url else "?"
+        worker = await site.start("--url", f"{proxy.url}{separator}timeout=1", *LEASE).ready()
+        (held,) = await site.enqueue([jobs.hold.bind(site.gate)])
+        await site.started(1)
+        proxy.blackhole()
+        await worker.says("connection lost")
+        site.open_gate()
+        proxy.heal()
+        back = time.time()
+        (next_one,) = await site.enqueue([jobs.mark.bind()])
+        await site.until(lambda: site.ledger.ends(next_one))
+        assert site.ledger.starts(next_one)[0].at - back < BACK_WITHIN
+        await nothing_is_lost(site)
+    assert site.ledger.successes()[held] <= 2
+
+
+@pytest.mark.slow
+async def test_thousands_of_tasks_due_at_one_moment_are_done_once_and_none_is_early(site: Site) -> None:
+    """`pytest -s` shows how late they were."""
+    workers = [site.start("-v", "warning") for _ in range(4)]
+    due = time.time() + 4
+    task = jobs.mark.using(run_at=datetime.fromtimestamp(due, UTC))
+    ids = await site.enqueue(task.bind() for _ in range(4_000))
+    await site.until(lambda: not site.ledger.lost())
+    assert site.ledger.successes() == dict.fromkeys(ids, 1)
+    late = sorted(entry.at - due for entry in site.ledger.starts())
+    assert late[0] >= 0
+    shares = [len(began(site, worker, 0)) for worker in workers]
+    print(f"\nlate: p50 {statistics.median(late):.2f} s, p99 {late[len(late) * 99 // 100]:.2f} s; by worker: {shares}")
+    await site.wait_for_stats(ready=0, delayed=0, leased=0, dead=0)
+
+
+SKEW = 3600.0
+
+
+@pytest.fixture(params=[SKEW, -SKEW], ids=["ahead", "behind"])
+def skewed(request: pytest.FixtureRequest) -> Iterator[Callable[[Site], WorkerProcess]]:
+    """Starts a worker whose clock is off by an hour."""
+    if shutil.which("faketime") is None:
+        pytest.skip("apt-get install faketime")
+    command = ["faketime", "-f", f"{request.param:+}s", "env"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    started: list[int] = []
+    clock = dict(line.split("=", 1) for line in said.splitlines() if line.startswith(("LD_PRELOAD=", "FAKETIME=")))
+
+    def start(site: Site) -> WorkerProcess:
+        honest = dict(site.environment)
+        site.environment |= clock | {"FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        try:
+            worker = site.start(*LEASE)
+            started.append(worker.pid)
+            return worker
+        finally:
+            site.environment.clear()
+            site.environment.update(honest)
+
+    yield start
+    for pid in started:
+        for left in Path("/dev/shm").glob(f"*faketime_*_{pid}"):
+            left.unlink()
+
+
+@on_servers
+async def test_workers_whose_clocks_differ_take_nothing_from_each_other(
+    site: Site, skewed: Callable[[Site], WorkerProcess]
+) -> None:
+    wrong = await skewed(site).ready()
+    right = await site.start(*LEASE).ready()
+    long = await site.enqueue(jobs.linger.bind(1.5) for _ in range(12))
+    await site.until(lambda: {entry.pid for entry in site.ledger.starts()} == {wrong.pid, right.pid})
+    await nothing_is_lost(site)
+    assert {id: len(site.ledger.starts(id)) for id in long} == dict.fromkeys(long, 1)
+
+
+@on_servers
+async def test_a_delay_is_judged_by_the_clock_of_the_server(
+    site: Site, skewed: Callable[[Site], WorkerProcess]
+) -> None:
+    worker = await skewed(site).ready()
+    off = round((clock_of(worker) - time.time()) / SKEW) * SKEW
+    before = time.time()
+    (id,) = await site.enqueue([jobs.fail_until.using(delay=0.5, retry_delay=0.5).bind(2)])
+    await site.until(lambda: site.ledger.successes() == {id: 1})
+    first, second = (entry.at - off for entry in site.ledger.starts(id))
+    assert abs(off) == SKEW
+    assert 0.5 <= first - before < 0.5 + BACK_WITHIN
+    assert 0.5 <= second - first < 0.5 + BACK_WITHIN
+
+
+def clock_of(worker: WorkerProcess) -> float:
+    """What its clock shows, by the first line of its log."""
+    return datetime.strptime(worker.log[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC).timestamp()
+
+
+@on_servers
+async def test_what_a_killed_worker_with_a_wrong_clock_held_is_taken_over_when_its_lease_ends(
+    site: Site, skewed: Callable[[Site], WorkerProcess]
+) -> None:
+    (id,) = await site.enqueue([jobs.hold.bind(site.gate)])
+    wrong = skewed(site)
+    await site.started(1)
+    wrong.kill()
+    killed = time.time()
+    site.open_gate()
+    async with site.working(visibility_timeout=1.0):
+        await site.until(lambda: site.ledger.successes() == {id: 1})
+    assert 0 < site.ledger.ends(id)[0].at - killed < 1.0 + BACK_WITHIN
+    assert await site.stats() == EMPTY
