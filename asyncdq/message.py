@@ -1,4 +1,4 @@
-"""The nouns that travel between client, driver and worker. Imports nothing of asyncdq.
+"""The nouns that travel between client, driver and worker. Imports nothing of asyncdq but what makes them values.
 
 A message flows one way:
 
@@ -9,14 +9,16 @@ A message flows one way:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
+
+from .value import value
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Message:
     """What a driver stores. `delay` is in seconds, counted from the moment of storing."""
 
@@ -26,7 +28,7 @@ class Message:
     delay: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@value(eq=False)
 class Delivery:
     """One handing-out of a message, under a lease. Compared by identity: a redelivery is another one.
 
@@ -43,12 +45,12 @@ class Delivery:
     receipt: Any
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Done:
     """The task is finished: forget the message."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Again:
     """Deliver once more after `delay` seconds. `counted` raises `attempt`; either way `lost` becomes 0."""
 
@@ -56,14 +58,14 @@ class Again:
     counted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Unstarted:
     """The task never began: undo the claim, counters included, and hide the message for `delay` seconds."""
 
     delay: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Dead:
     """Bury the message. `reason` is one of `REASONS`, `error` one line, `detail` the traceback."""
 
@@ -80,12 +82,13 @@ REASONS: Mapping[str, str] = {
     "rejected": "the task raised Reject, or an error of give_up_on",
     "not_retried": "its error is not one of retry_on",
     "undecodable": "its body cannot be read",
+    "unsigned": "it is not signed with a key that this worker knows",
     "unknown": "no worker that received it knows a task of that name",
 }
 """Why a message is in the dead letters. The keys are stored; they never change their meaning."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DeadLetter:
     """A buried message. `attempts` counts the executions that failed or were lost; `died_at` is unix seconds."""
 
@@ -124,6 +127,7 @@ class Limits:
     delay        seconds of the longest delay that `enqueue` and `settle` take; None: any
     hold         seconds that one delivery may be held in total, however often it is extended; None: any
     claim_ahead  whether claiming more than can be started at once hides a round trip here
+    ends_leases  whether a lease ends when its seconds have passed; else with the connection that took it
     """
 
     batch: int
@@ -132,6 +136,7 @@ class Limits:
     delay: float | None = None
     hold: float | None = None
     claim_ahead: bool = True
+    ends_leases: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +156,21 @@ class CallOptions:
     visibility_timeout: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+UNSAID = CallOptions()
+"""The options of most calls: known by identity, they need neither be checked nor be read."""
+
+
+@value
 class Call(Generic[T_co]):
     """A task with its arguments, ready to be enqueued. `T_co` is the type of the task's result."""
 
     name: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
-    options: CallOptions = field(default_factory=CallOptions)
+    options: CallOptions = UNSAID
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Enqueued(Generic[T_co]):
     """What `enqueue` returns. `created` is False if this id was already waiting or running: nothing was stored."""
 

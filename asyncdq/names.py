@@ -1,10 +1,12 @@
-"""The rules for queue names and message ids, the same on every driver, and the making of ids."""
+"""The rules for queue names and message ids, the same on every driver, and the making and showing of them."""
 
 from __future__ import annotations
 
 import os
 import re
 import time
+from collections import deque
+from unicodedata import category
 
 from .errors import ConfigurationError, InvalidCall
 
@@ -12,13 +14,36 @@ _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
+# Random bytes are asked for many ids at a time: one call of the system for each took as long as all the rest.
+_noise: deque[bytes] = deque()
+
+
 def new_id() -> str:
     """A UUIDv7 (RFC 9562) as text: unique without asking anyone, and sorted by the time of its making."""
-    milliseconds = time.time_ns() // 1_000_000
-    noise = int.from_bytes(os.urandom(10), "big")
-    value = milliseconds << 80 | 0x7 << 76 | (noise >> 62 & 0xFFF) << 64 | 0b10 << 62 | noise & 0x3FFF_FFFF_FFFF_FFFF
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    try:
+        noise = _noise.pop()
+    except IndexError:
+        drawn = os.urandom(10 * 256)
+        _noise.extend(drawn[start : start + 10] for start in range(10, len(drawn), 10))
+        noise = drawn[:10]
+    time_part, text = f"{time.time_ns() // 1_000_000:012x}", noise.hex()
+    return f"{time_part[:8]}-{time_part[8:]}-7{text[:3]}-{'89ab'[noise[9] & 3]}{text[3:6]}-{text[6:18]}"
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_noise.clear)
+
+
+def shown(text: str) -> str:
+    """The text on one line, with escapes for what could forge a line of a log or command a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(each.encode("unicode_escape").decode() if _commands(each) else each for each in text)
+
+
+def _commands(character: str) -> bool:
+    kind = category(character)
+    return kind[0] == "C" or kind in ("Zl", "Zp")  # controls, direction marks, lone surrogates; ends of lines
 
 
 def check_task(name: object) -> str:

@@ -7,17 +7,17 @@ from importlib import import_module
 from typing import Any, cast
 
 from ..errors import ConfigurationError, MissingExtra
+from ..url import KNOWN, SCHEMES, driver_of
 from .base import BaseDriver
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where a driver lives: its name, module and class, its URL schemes, and the extra with its client library."""
+    """Where a driver lives: its name, module and class, and the extra with its client library."""
 
     name: str
     module: str
     class_name: str
-    schemes: tuple[str, ...]
     extra: str = ""
 
     def load(self) -> type[BaseDriver]:
@@ -33,21 +33,12 @@ class Backend:
 
 
 BACKENDS = (
-    Backend("sqlite", "asyncdq.drivers.sqlite", "SQLiteDriver", schemes=("sqlite",)),
-    Backend(
-        "redis",
-        "asyncdq.drivers.redis",
-        "RedisDriver",
-        schemes=("redis", "rediss", "valkey", "valkeys", "redis+sentinel", "rediss+sentinel", "redis+unix"),
-        extra="redis",
-    ),
-    Backend(
-        "postgres",
-        "asyncdq.drivers.postgres",
-        "PostgresDriver",
-        schemes=("postgresql", "postgres"),
-        extra="postgres",
-    ),
+    Backend("sqlite", "asyncdq.drivers.sqlite", "SQLiteDriver"),
+    Backend("redis", "asyncdq.drivers.redis", "RedisDriver", extra="redis"),
+    Backend("postgres", "asyncdq.drivers.postgres", "PostgresDriver", extra="postgres"),
+    Backend("mysql", "asyncdq.drivers.mysql", "MySQLDriver", extra="mysql"),
+    Backend("rabbitmq", "asyncdq.drivers.rabbitmq", "RabbitMQDriver", extra="rabbitmq"),
+    Backend("sqs", "asyncdq.drivers.sqs", "SQSDriver", extra="sqs"),
 )
 """All there are: a driver that is not in this table does not exist."""
 
@@ -75,12 +66,14 @@ def from_url(url: str, **options: Any) -> BaseDriver:
 
     `options` are the keywords of the driver's class; what the URL says itself goes before them.
     """
-    scheme, separator, _ = url.partition("://")
-    known = ", ".join(f"{each}://" for backend in BACKENDS for each in backend.schemes)
-    if not separator:
+    name = driver_of(url)
+    if name is None:
         # Not repeated in the message: it may be a URL with its password, mistyped.
-        raise ConfigurationError(f"a driver's URL begins with a scheme; known are: {known}")
-    for backend in BACKENDS:
-        if scheme.lower() in backend.schemes:
-            return backend.load().from_url(url, **options)
-    raise ConfigurationError(f"no driver has the URL scheme {scheme!r}; known are: {known}")
+        raise ConfigurationError(f"a driver's URL begins with a scheme; known are: {KNOWN}")
+    if name not in SCHEMES:
+        raise ConfigurationError(f"no driver has the URL scheme {name!r}; known are: {KNOWN}")
+    try:
+        url.encode()
+    except UnicodeEncodeError:  # from an environment that is not UTF-8
+        raise ConfigurationError("a driver's URL is text in UTF-8, with special characters as %XX") from None
+    return driver_class(name).from_url(url, **options)

@@ -114,8 +114,8 @@ class BaseDriver(ABC):
     async def purge(self, queue: str) -> int | None:
         """Delete what is ready, and delayed where the backend can; never what is leased or dead.
 
-        What a lease that has ended still names may be spared: its worker may yet settle it. Returns how
-        many, or None where the broker cannot say.
+        What a lease that has ended still names counts as ready and is spared all the same, until it is claimed
+        again: its worker may yet settle it. Returns how many, or None where the broker cannot say.
         """
 
     async def __aenter__(self) -> Self:

@@ -7,51 +7,32 @@ their `.sql` files.
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
-from urllib.parse import parse_qsl, urlencode
+from typing import Any, Self
 
 from ..errors import ConfigurationError, DriverError
 from ..message import DeadLetter, Delivery, Limits, Message, Outcome, QueueStats
 from . import postgres_dead, postgres_schema, postgres_tasks
-from .base import BaseDriver
-from .postgres_link import Address, Connection, Link
-from .postgres_pool import Pool
+from .postgres_address import FORM, Address
+from .postgres_floor import Floor
+from .postgres_link import Connection, Link
+from .postgres_pool import PostgresPool
 from .postgres_tables import Tables
 from .postgres_watch import POLL, Watch
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-_OPTIONS: Mapping[str, Callable[[str], Any]] = {
-    "queue_table": str,
-    "dead_letter_table": str,
-    "min_pool_size": int,
-    "max_pool_size": int,
-    "timeout": float,
-    "pooler": lambda text: {"true": True, "false": False}[text.lower()],
-}
-"""The keys of a URL that are ours; all others are the server's or asyncpg's, as sslmode is."""
-
-_of_parents: list[_Session] = []
-"""Sessions that a forked child found here. Kept: asyncpg would end them, and with them the parent's."""
+from .session import Session, SessionDriver
+from .sql_options import Options
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """What exists between `connect` and `disconnect`, and to whom it belongs."""
-
-    loop: asyncio.AbstractEventLoop
-    process: int
-    pool: Pool
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session(Session):
+    pool: PostgresPool
     watch: Watch
+    floor: Floor = field(default_factory=Floor)
 
 
-class PostgresDriver(BaseDriver):
+class PostgresDriver(SessionDriver[_Session]):
     """Messages in the database of `dsn` (postgresql://user:password@host:5432/database).
 
     queue_table, dead_letter_table  their names, as `name` or `schema.name`
@@ -72,85 +53,60 @@ class PostgresDriver(BaseDriver):
         *,
         queue_table: str = "task_queue",
         dead_letter_table: str = "dead_letter_queue",
-        min_pool_size: int = 1,
-        max_pool_size: int = 10,
-        timeout: float = 20.0,
+        min_pool_size: int | str = 1,
+        max_pool_size: int | str = 10,
+        timeout: float | str = 20.0,
         pooler: bool | None = None,
     ) -> None:
-        if not 1 <= min_pool_size <= max_pool_size:
-            raise ConfigurationError(
-                f"the pool's sizes are {min_pool_size} to {max_pool_size}: use 1 <= min_pool_size <= max_pool_size"
-            )
-        if not 0.1 <= timeout <= 3600:
-            raise ConfigurationError(f"timeout={timeout!r}: use 0.1 to 3600 seconds")
-        self._link = Link(Address.of(dsn), timeout, pooler)
-        self._tables = Tables(queue_table, dead_letter_table)
-        self._sizes = min_pool_size, max_pool_size
-        self._session: _Session | None = None
+        url = FORM.read(dsn)
+        given = {"queue_table": queue_table, "dead_letter_table": dead_letter_table, "timeout": timeout}
+        given |= {"min_pool_size": min_pool_size, "max_pool_size": max_pool_size}
+        options = Options.of({**given, **url.options})
+        pooler = _pooler(url.options["pooler"]) if "pooler" in url.options else pooler
+        self._link = Link(Address.of(url), options.timeout, pooler)
+        self._tables = Tables(options.queue_table, options.dead_letter_table)
+        self._sizes = options.min_pool_size, options.max_pool_size
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
         """The driver for a DSN that may also hold our options. Raises ConfigurationError for a value out of range."""
-        location, _, query = url.partition("?")
-        pairs = parse_qsl(query, keep_blank_values=True)
-        for key, text in pairs:
-            if key in _OPTIONS:
-                try:
-                    options[key] = _OPTIONS[key](text)
-                except (ValueError, KeyError):
-                    raise ConfigurationError(f"{text!r} is no value for {key} in a postgresql:// URL") from None
-        theirs = urlencode([(key, text) for key, text in pairs if key not in _OPTIONS])
-        return cls(f"{location}?{theirs}" if theirs else location, **options)
+        return cls(url, **options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._link.address.where!r}, queue_table={self._tables.names[0]!r})"
 
-    @property
-    def connected(self) -> bool:
-        """Whether `connect` has succeeded and `disconnect` has not been called since."""
-        return self._session is not None
-
-    async def connect(self) -> None:
-        """Open the first connections. Raises `ConfigurationError` for what waiting does not mend."""
-        if self._session is not None:
-            self._here()
-            return
+    async def _open(self) -> _Session:
         least, most = self._sizes
-        pool = Pool(self._link, most)
+        pool = PostgresPool(self._link, most)
         await pool.start(least)
         watch = Watch(self._link, self._tables.channel, partial(_due, self._tables))
-        self._session = _Session(asyncio.get_running_loop(), os.getpid(), pool, watch)
+        return _Session(pool=pool, watch=watch)
 
-    async def disconnect(self) -> None:
-        """Finish the calls under way and close all connections."""
-        session, self._session = self._session, None
-        if session is None:
-            return
-        if session.process != os.getpid():
-            _of_parents.append(session)
-        elif session.loop is asyncio.get_running_loop():
-            await session.watch.close()
-            await session.pool.close()
-        else:
-            raise DriverError(f"{self} was connected in another event loop: disconnect it there")
+    async def _close(self, session: _Session) -> None:
+        await session.watch.close()
+        await session.pool.close()
+
+    @property
+    def _pool(self) -> PostgresPool:
+        return self._here().pool
 
     async def setup(self) -> None:
         """Make or migrate the tables. Raises `ConfigurationError` if a newer asyncdq has migrated them."""
         if await self.pending():
-            await self._call(postgres_schema.migrate)
+            await self._pool.call(postgres_schema.migrate, self._tables)
 
     async def pending(self) -> list[str]:
         """The statements that `setup` would run now."""
-        return await self._call(postgres_schema.pending)
+        return await self._pool.call(postgres_schema.pending, self._tables)
 
     async def enqueue(self, messages: Sequence[Message]) -> list[Message]:
         """All or none are stored, unless their bodies are too large for one statement."""
         if not messages:
             return []
         pool = self._here().pool
-        return await pool.finish(self._enqueue(pool, messages))
+        return await pool.calls.run(self._enqueue(pool, messages))
 
-    async def _enqueue(self, pool: Pool, messages: Sequence[Message]) -> list[Message]:
+    async def _enqueue(self, pool: PostgresPool, messages: Sequence[Message]) -> list[Message]:
         known: list[Message] = []
         stored: list[Message] = []
         try:
@@ -168,7 +124,7 @@ class PostgresDriver(BaseDriver):
         if limit < 1 or not queues:
             self._here()
             return []
-        return await self._call(postgres_tasks.claim, queues, limit, lease)
+        return await self._pool.call(postgres_tasks.claim, self._tables, self._here().floor, queues, limit, lease)
 
     async def wait(self, queues: Sequence[str], timeout: float) -> None:
         """Return when one of `queues` may have something ready, or after `timeout` seconds."""
@@ -176,69 +132,52 @@ class PostgresDriver(BaseDriver):
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """One statement for all outcomes."""
-        return await self._call(postgres_tasks.settle, outcomes) if outcomes else []
+        return (
+            await self._pool.call(postgres_tasks.settle, self._tables, self._here().floor, outcomes) if outcomes else []
+        )
 
     async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:
         """One statement for all leases."""
-        return await self._call(postgres_tasks.extend, deliveries, lease) if deliveries else []
+        return await self._pool.call(postgres_tasks.extend, self._tables, deliveries, lease) if deliveries else []
 
     async def queues(self) -> list[str]:
         """The names of all queues that hold anything, sorted."""
-        return await self._call(postgres_dead.names)
+        return await self._pool.call(postgres_dead.names, self._tables)
 
     async def stats(self, queue: str) -> QueueStats:
         """A lease that has ended counts as ready."""
-        return await self._call(postgres_dead.stats, queue)
+        return await self._pool.call(postgres_dead.stats, self._tables, queue)
 
     async def purge(self, queue: str) -> int:
         """Delete what is ready or delayed, except what a lease that has ended still names."""
-        newest = await self._call(postgres_tasks.newest, queue)
+        newest = await self._pool.call(postgres_tasks.newest, self._tables, queue)
         deleted = 0
-        while some := await self._call(postgres_tasks.purge, queue, newest):
+        while some := await self._pool.call(postgres_tasks.purge, self._tables, queue, newest):
             deleted += some
         return deleted
 
     async def dead(self, queue: str, limit: int, after: str | None = None) -> list[DeadLetter]:
         """Up to `limit` dead letters, the oldest first; from the first if `after` is unknown."""
-        return await self._call(postgres_dead.letters, queue, limit, after)
+        return await self._pool.call(postgres_dead.letters, self._tables, queue, limit, after)
 
     async def dead_letter(self, queue: str, id: str) -> DeadLetter | None:
         """One dead letter, or None."""
-        return await self._call(postgres_dead.letter, queue, id)
+        return await self._pool.call(postgres_dead.letter, self._tables, queue, id)
 
     async def requeue(self, queue: str, ids: Sequence[str]) -> list[str]:
         """One statement for all ids."""
-        return await self._call(postgres_dead.requeue, queue, ids)
+        return await self._pool.call(postgres_dead.requeue, self._tables, queue, ids)
 
     async def delete_dead(self, queue: str, ids: Sequence[str]) -> list[str]:
         """One statement for all ids."""
-        return await self._call(postgres_dead.delete, queue, ids)
-
-    async def _call(
-        self,
-        verb: Callable[Concatenate[Connection, Tables, P], Coroutine[Any, Any, T]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        """What the verb returns; it runs to its end, whatever happens to the caller."""
-        pool = self._here().pool
-
-        def question(connection: Connection) -> Awaitable[T]:
-            return verb(connection, self._tables, *args, **kwargs)
-
-        return await pool.finish(pool.ask(question))
-
-    def _here(self) -> _Session:
-        """The session, if this process and this event loop opened it."""
-        session = self._session
-        if session is None:
-            raise DriverError(f"{self} is not connected: use `async with driver:` or await driver.connect()")
-        if session.process != os.getpid():
-            raise DriverError(f"{self} was connected before this process was forked: make a driver of its own here")
-        if session.loop is not asyncio.get_running_loop():
-            raise DriverError(f"{self} was connected in another event loop: make a driver for each loop")
-        return session
+        return await self._pool.call(postgres_dead.delete, self._tables, queue, ids)
 
 
 async def _due(tables: Tables, connection: Connection, queues: Sequence[str]) -> dict[str, float]:
     return await postgres_tasks.due(connection, tables, queues)
+
+
+def _pooler(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ConfigurationError("pooler is true or false")
+    return text.lower() == "true"

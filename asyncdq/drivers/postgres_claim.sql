@@ -1,4 +1,5 @@
 -- Lease up to $3 messages of the queues $1, at most $2[n] of queue n, earlier queues first. $4: microseconds, $5: token.
+-- $6[n]: nothing of queue n that was visible before this time, or null; why is said in postgres_floor.py.
 --
 -- One lateral probe per queue: `queue = any(...) order by` sorts the whole backlog (17 ms instead of 0.4).
 -- The rows come in the order of the queues, so the outer limit stops before a later queue is even looked at,
@@ -11,10 +12,11 @@
 with chosen as materialized (
     select ready.place
     from set_config('synchronous_commit', 'off', true)
-    cross join unnest($1::text[], $2::int[]) with ordinality as wanted (queue, most, position)
+    cross join unnest($1::text[], $2::int[], $6::timestamptz[]) with ordinality as wanted (queue, most, floor, position)
     cross join lateral (
         select ctid as place from {tasks} as task
-        where task.queue = wanted.queue and task.visible_at <= now()
+        where task.queue = wanted.queue
+            and task.visible_at between least(coalesce(wanted.floor, '-infinity'), now() - interval '1 second') and now()
         order by task.visible_at, task.seq
         limit wanted.most
         for update skip locked

@@ -33,15 +33,14 @@ async def letter(connection: Connection, tables: Tables, queue: str, id: str) ->
 
 
 async def requeue(connection: Connection, tables: Tables, queue: str, ids: Sequence[str]) -> list[str]:
-    """Make them ready; return the ids that were moved."""
-    return _in_order(ids, await connection.fetchval(tables.requeue, queue, list(ids)))
+    """Make them ready; return the ids that were moved. Sorted: two callers lock them in one order."""
+    wanted = sorted(set(ids))
+    return _in_order(ids, await connection.fetchval(tables.requeue, [queue] * len(wanted), wanted))
 
 
 async def delete(connection: Connection, tables: Tables, queue: str, ids: Sequence[str]) -> list[str]:
     """Forget them; return the ids that were there."""
-    rows = await connection.fetch(
-        f"delete from {tables.dead} where queue = $1 and id = any ($2::text[]) returning id", queue, list(ids)
-    )
+    rows = await connection.fetch(tables.delete, [queue] * len(ids), list(ids))
     return _in_order(ids, [id for (id,) in rows])
 
 

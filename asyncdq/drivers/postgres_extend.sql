@@ -4,7 +4,9 @@ with kept as (
     set visible_at = clock_timestamp() + $4::bigint * interval '1 microsecond'
     from set_config('synchronous_commit', 'off', true),
         unnest($1::text[], $2::text[], $3::bigint[]) with ordinality as ours (queue, id, token, position)
-    where task.queue = ours.queue and task.id = ours.id and task.token = ours.token
+    where task.queue = any (array[ours.queue]) and task.id = ours.id
+        and (task.queue, task.id) >= (ours.queue, ours.id)
+        and task.token = ours.token
     returning ours.position
 )
 select case when count(*) < cardinality($1) then coalesce(array_agg(position), '{{}}') end from kept

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
-from urllib.parse import parse_qsl, unquote
 
 import asyncpg
 
 from ..errors import ConfigurationError, ConnectionLost
+from .postgres_address import Address
 from .postgres_errors import FOREIGN, opening
 
 T = TypeVar("T")
@@ -29,41 +28,14 @@ PLANNING: Mapping[str, str] = {
     "enable_seqscan": "off",
     "enable_bitmapscan": "off",
     "enable_sort": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
     "jit": "off",
 }
-"""Every statement of ours has an index to go by, in its order. A plan is kept with a connection, and one that was
-made while the table was empty would read the whole of it later; compiling takes longer than they run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A DSN taken apart, so that a password may hold any character but '?' as it is. `where` has no secrets."""
-
-    dsn: str
-    user: str | None
-    password: str | None
-    where: str
-
-    @classmethod
-    def of(cls, dsn: str) -> Address:
-        """Raises ConfigurationError if it is no DSN for PostgreSQL."""
-        scheme, separator, rest = dsn.partition("://")
-        if not separator or scheme.lower() not in ("postgresql", "postgres"):
-            raise ConfigurationError("a DSN for PostgreSQL looks like postgresql://user:password@host:5432/database")
-        location, _, query = rest.partition("?")
-        if "@" in query and "@" not in location:
-            raise ConfigurationError("a DSN's user or password holds a '?': write it as %3F")
-        secret, _, place = location.rpartition("@")
-        user, _, password = secret.partition(":")
-        port = place.partition("/")[0].rpartition(":")[2]
-        if port.isdigit() and int(port) > 65535:
-            raise ConfigurationError(f"there is no port {port}: a DSN's port is 1 to 65535")
-        plain = f"postgresql://{place}?{query}" if query else f"postgresql://{place}"
-        return cls(plain, unquote(user) or None, unquote(password) or None, f"PostgreSQL at {place or 'localhost'}")
-
-    def names(self, parameter: str) -> bool:
-        """Whether the DSN sets this parameter."""
-        return parameter in dict(parse_qsl(self.dsn.partition("?")[2], keep_blank_values=True))
+"""Every statement of ours has an index to go by, in its order, and one shape for any parameters. A plan is kept with
+a connection, and one that was made while the table was empty would read the whole of it later. Left to itself the
+server plans a settle anew each time, which takes as long as running it; compiling takes longer."""
 
 
 class Link:
@@ -111,7 +83,7 @@ class Link:
 
     async def _connect(self, pooled: bool) -> Connection:
         address = self.address
-        settings = {} if address.names("application_name") else {"application_name": "asyncdq"}
+        settings = {} if "application_name" in address.options else {"application_name": "asyncdq"}
         options: dict[str, Any] = {}
         if pooled:
             options["statement_cache_size"] = 0

@@ -85,7 +85,8 @@ async def version(connection: Connection, tables: Tables) -> int:
 
 
 async def pending(connection: Connection, tables: Tables) -> list[str]:
-    """The statements that make the schema current; empty when it is."""
+    """The statements that make the schema current; empty when it is. Raises ConfigurationError for a single table."""
+    await _two_tables(connection, tables)
     statements: list[str] = []
     for number in range(await version(connection, tables), len(MIGRATIONS)):
         statements += [statement.format(*tables.names, **vars(tables)) for statement in MIGRATIONS[number]]
@@ -94,6 +95,13 @@ async def pending(connection: Connection, tables: Tables) -> list[str]:
             f" where queue_table = '{tables.names[0]}' and dead_letter_table = '{tables.names[1]}';"
         )
     return statements
+
+
+async def _two_tables(connection: Connection, tables: Tables) -> None:
+    schema = await connection.fetchval("select current_schema()")
+    queue, dead = (name if "." in name else f"{schema}.{name}" for name in tables.names)
+    if queue == dead:
+        raise ConfigurationError(f"queue_table and dead_letter_table are both {queue}: give them two names")
 
 
 async def migrate(connection: Connection, tables: Tables) -> None:

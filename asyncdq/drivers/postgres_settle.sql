@@ -2,6 +2,7 @@
 --
 -- back: hide for $5 microseconds (null: to its old place), add $6 to attempt, multiply lost by $7
 -- dead: reason $8, error $9, detail $10, attempts $11
+-- Rows are met by their keys as in postgres_done.sql.
 -- Each part compares the token, in the same statement that writes: there is no moment between fence and effect.
 with clock as materialized (
     select clock_timestamp() as now
@@ -15,7 +16,9 @@ given as materialized (
 ),
 gone as (
     delete from {tasks} as task using given
-    where task.queue = given.queue and task.id = given.id and task.token = given.token and given.kind <> 'back'
+    where task.queue = any (array[given.queue]) and task.id = given.id
+        and (task.queue, task.id) >= (given.queue, given.id)
+        and task.token = given.token and given.kind <> 'back'
     returning given.*, case when given.kind = 'dead' then task.body end as body
 ),
 buried as (
@@ -37,7 +40,9 @@ back as (
         attempt = task.attempt + given.counted,
         lost = task.lost * given.kept
     from given, clock
-    where task.queue = given.queue and task.id = given.id and task.token = given.token and given.kind = 'back'
+    where task.queue = any (array[given.queue]) and task.id = given.id
+        and (task.queue, task.id) >= (given.queue, given.id)
+        and task.token = given.token and given.kind = 'back'
     returning given.position, task.queue, task.visible_at
 ),
 news as (

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
 from ..message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted, executions
+from .postgres_floor import Floor
 from .postgres_link import Connection
 from .postgres_tables import Tables
 
@@ -61,12 +63,22 @@ def _known(messages: Sequence[Message], stored: set[str]) -> list[Message]:
 
 
 async def claim(
-    connection: Connection, tables: Tables, queues: Mapping[str, int], limit: int, lease: float
+    connection: Connection, tables: Tables, floor: Floor, queues: Mapping[str, int], limit: int, lease: float
 ) -> list[Delivery]:
     """Lease up to `limit` ready messages, in the order of `queues`."""
     token = int.from_bytes(os.urandom(8), signed=True)
     shares = [max(0, min(most, limit)) for most in queues.values()]
-    rows = await connection.fetch(tables.claim, list(queues), shares, limit, microseconds(lease), token)
+    asked_at = asyncio.get_running_loop().time()
+    floors = floor.at(asked_at)
+    columns = list(queues), shares, limit, microseconds(lease), token
+    rows = await connection.fetch(tables.claim, *columns, [floors.get(queue) for queue in queues])
+    if floors and not rows:
+        floor.forget()
+        rows = await connection.fetch(tables.claim, *columns, [None] * len(queues))
+    if len(rows) < limit:
+        floor.forget()
+    else:
+        floor.learn(floors, asked_at, ((queue, time) for queue, time, *_ in rows))
     if len(rows) > 1:  # an update returns its rows in any order
         position = {queue: number for number, queue in enumerate(queues)}
         rows.sort(key=lambda row: (position[row[0]], row[1], row[2]))
@@ -74,7 +86,7 @@ async def claim(
 
 
 async def settle(
-    connection: Connection, tables: Tables, outcomes: Sequence[tuple[Delivery, Outcome]]
+    connection: Connection, tables: Tables, floor: Floor, outcomes: Sequence[tuple[Delivery, Outcome]]
 ) -> list[Delivery]:
     """Write the outcomes; return the deliveries that were no longer ours. Given twice, the first one holds."""
     firsts: dict[tuple[str, str, int], tuple[Delivery, Outcome]] = {}
@@ -92,6 +104,7 @@ async def settle(
     else:
         rows = [_row(delivery, outcome) for delivery, outcome in chosen]
         ours = await connection.fetchval(tables.settle, *keys, *map(list, zip(*rows, strict=True)))
+        floor.forget()  # what never began is at its old place again
     return _lost([delivery for delivery, _ in chosen], ours) + twice
 
 

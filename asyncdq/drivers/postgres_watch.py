@@ -2,12 +2,15 @@
 
     asleep      nobody waits: nothing is done, news only arrives
     listening   each waiter is woken by a NOTIFY for one of its queues; and by a look, which asks when the
-                first message of each queue is due: at once, after 10 ms, then when that is, or after a second
-    cut off     no connection: all waiters are woken every POLL, so that they ask the pool, while a new
-                one is tried; when it listens all are woken again, for what was announced meanwhile
+                first message of each queue is due: at once, after 10 ms, after ever longer pauses up to a second,
+                and when that is
+    cut off     no connection, or one that does not answer: all waiters are woken every POLL, so that they ask
+                the pool, while a new one is tried; when it listens all are woken again, for what was announced
+                meanwhile. A connection whose look takes longer than PATIENCE is given up
 
-The look after 10 ms is for what was being stored while the waiter's last claim found nothing: its enqueue
-still saw the messages that this claim's neighbour had taken, and so announced nothing.
+The looks of the first second are for what was being stored while the waiter's last claim found nothing: its
+enqueue still saw the messages that this claim's neighbour had taken, and so announced nothing. Nor does any enqueue
+after it, since that one is ready now. Where the disk is slow, such a commit takes more than 10 ms.
 Through a pooler LISTEN hears nothing: then a look every POLL is all there is.
 """
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import DriverError
 from .postgres_errors import FOREIGN
@@ -24,11 +27,16 @@ from .postgres_link import Connection, Link, bounded
 from .postgres_pool import part
 from .postgres_tables import LONGEST_SLEEP
 
+T = TypeVar("T")
+
 POLL = 0.25
 """Seconds between looks where nothing can be heard."""
 
+PATIENCE = 2.0
+"""Seconds until a look is given up: a router that forgets a connection says nothing, and neither does NOTIFY then."""
+
 SECOND_LOOK = 0.01
-"""Seconds after which a new waiter's queues are looked at again."""
+"""Seconds after which a new waiter's queues are looked at again; each further pause is four times as long."""
 
 Look = Callable[[Connection, Sequence[str]], Awaitable[dict[str, float]]]
 """Asks the server in how many seconds the first message of each queue is due; without those that are empty."""
@@ -38,7 +46,7 @@ Look = Callable[[Connection, Sequence[str]], Awaitable[dict[str, float]]]
 class _Waiter:
     queues: frozenset[str]
     woken: asyncio.Future[None]
-    looks: int = 0
+    pause: float = 0.0
 
     def wake(self) -> None:
         if not self.woken.done():
@@ -64,9 +72,11 @@ class Watch:
         waiter = _Waiter(frozenset(queues), loop.create_future())
         self._waiters.add(waiter)
         self._stir.set()
+        timer = loop.call_later(timeout, waiter.wake)
         try:
-            await asyncio.wait([waiter.woken], timeout=timeout)
+            await waiter.woken
         finally:
+            timer.cancel()
             self._waiters.discard(waiter)
 
     async def close(self) -> None:
@@ -80,7 +90,7 @@ class Watch:
     async def _watch(self) -> None:
         while True:
             try:
-                connection = await self._link.reopen()
+                connection = await self._meanwhile(self._link.reopen())
                 try:
                     await self._serve(connection)
                 except FOREIGN:
@@ -96,16 +106,36 @@ class Watch:
         """Serve the waiters on this connection until it fails."""
         connection.add_termination_listener(self._on_end)
         if not self._link.pooled:
-            await bounded(connection, self._link.timeout, connection.add_listener(self._channel, self._on_news))
+            await self._answer(connection, connection.add_listener(self._channel, self._on_news))
         self._wake_all()
         while True:
             if not self._waiters:
                 await self._nap(None, connection)
                 continue
             wanted = sorted({queue for waiter in self._waiters for queue in waiter.queues})
-            due = await bounded(connection, self._link.timeout, self._look(connection, wanted))
+            due = await self._answer(connection, self._look(connection, wanted))
             pauses = [self._pause(waiter, due) for waiter in list(self._waiters)]
             await self._nap(min(pauses, default=None), connection)
+
+    async def _answer(self, connection: Connection, answer: Awaitable[T]) -> T:
+        """The answer of the server. Raises what a lost connection raises, also if it takes too long."""
+        return await self._meanwhile(bounded(connection, min(PATIENCE, self._link.timeout), answer))
+
+    async def _meanwhile(self, what: Awaitable[T]) -> T:
+        """The result; until it comes nobody looks, and all waiters are woken every POLL."""
+        loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle
+
+        def rouse() -> None:
+            nonlocal timer
+            self._wake_all()
+            timer = loop.call_later(POLL, rouse)
+
+        timer = loop.call_later(POLL, rouse)
+        try:
+            return await what
+        finally:
+            timer.cancel()
 
     def _pause(self, waiter: _Waiter, due: dict[str, float]) -> float:
         """How long this waiter may sleep; 0 if it is woken."""
@@ -114,9 +144,9 @@ class Watch:
             waiter.wake()
             self._waiters.discard(waiter)
             return LONGEST_SLEEP
-        waiter.looks += 1
-        rest = POLL if self._link.pooled else LONGEST_SLEEP
-        return min(first, SECOND_LOOK if waiter.looks == 1 else rest)
+        longest = POLL if self._link.pooled else LONGEST_SLEEP
+        waiter.pause = min(longest, waiter.pause * 4 if waiter.pause else SECOND_LOOK)
+        return min(first, waiter.pause)
 
     async def _nap(self, seconds: float | None, connection: Connection) -> None:
         """Sleep until something stirs, or for `seconds`. Raises what a lost connection raises."""

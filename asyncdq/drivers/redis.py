@@ -11,17 +11,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import quote
 
 from ..errors import ConfigurationError, DriverError
 from ..message import DeadLetter, Delivery, Limits, Message, Outcome, QueueStats
+from ..url import number, whole_number
 from . import redis_scripts as scripts
-from .base import BaseDriver
 from .redis_address import parse
 from .redis_entries import Verdicts, by_queue, contents, deliveries, letter, microseconds, parcels
 from .redis_scripts import Keys
 from .redis_wakes import LOOK_AGAIN, Wakes
 from .redis_wire import Wire
+from .session import Session, SessionDriver
 
 _ROLES = ("enqueue", "claim", "settle", "manage")
 """What has a connection of its own, if there may be so many: none of them waits for the others."""
@@ -29,12 +29,8 @@ _ROLES = ("enqueue", "claim", "settle", "manage")
 _HORIZON = microseconds(LOOK_AGAIN)
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """What exists between `connect` and `disconnect`, and to whom it belongs."""
-
-    loop: asyncio.AbstractEventLoop
-    process: int
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session(Session):
     wires: tuple[Wire, ...]
     wakes: Wakes
 
@@ -46,7 +42,7 @@ class _Session:
         await asyncio.gather(*(wire.close() for wire in self.wires))
 
 
-class RedisDriver(BaseDriver):
+class RedisDriver(SessionDriver[_Session]):
     """Messages in the Redis at `url`; `password` and `db` count where the URL names none.
 
     Opens at most `max_connections`, and never more than 5. A call that is not answered within `timeout`
@@ -71,18 +67,11 @@ class RedisDriver(BaseDriver):
         given = {"password": password, "db": None if db is None else str(db)}
         self._address, said = parse(url, {key: value for key, value in given.items() if value is not None})
         options = {"max_connections": max_connections, "timeout": timeout, "prefix": prefix, **said}
-        if unknown := sorted(said.keys() - {"max_connections", "timeout", "prefix"}):
-            raise ConfigurationError(
-                f"a Redis URL has no option {', '.join(unknown)}; known are password, db, max_connections, timeout,"
-                " prefix, username, sentinel_username, sentinel_password and, with rediss://, ssl_ca_certs,"
-                " ssl_certfile, ssl_keyfile, ssl_cert_reqs, ssl_check_hostname"
-            )
-        self._connections = int(_number("max_connections", options["max_connections"], 2))
-        self._timeout = _number("timeout", options["timeout"], 0.001)
+        self._connections = whole_number("max_connections", options["max_connections"], 2, 100_000)
+        self._timeout = number("timeout", options["timeout"], 0.001, 1e6)
         if not re.fullmatch(r"[A-Za-z0-9_.:-]+", str(options["prefix"])):
             raise ConfigurationError("the prefix of Redis keys is made of letters, digits and any of _ . : -")
         self._keys = Keys(str(options["prefix"]))
-        self._session: _Session | None = None
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -92,38 +81,19 @@ class RedisDriver(BaseDriver):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self._address)!r})"
 
-    @property
-    def connected(self) -> bool:
-        """Whether `connect` has succeeded and `disconnect` has not been called since."""
-        return self._session is not None
-
-    async def connect(self) -> None:
-        """Open a connection. Raises `ConfigurationError` if this server, or we for it, will never do."""
-        if self._session is not None:
-            self._here()
-            return
+    async def _open(self) -> _Session:
         wires = tuple(Wire(self._address, self._timeout) for _ in _ROLES[: self._connections - 1])
         wakes = Wakes(self._address, self._keys, self._timeout)
-        session = _Session(asyncio.get_running_loop(), os.getpid(), wires, wakes)
+        session = _Session(wires=wires, wakes=wakes)
         try:
             await wires[0].call(b"PING")
         except BaseException:
             await session.close()
             raise
-        self._session = session
+        return session
 
-    async def disconnect(self) -> None:
-        """Finish the calls under way and close the connections."""
-        session = self._session
-        if session is None:
-            return
-        # What a fork has inherited belongs to the parent, and what a closed loop had open is gone.
-        ours = session.process == os.getpid() and not session.loop.is_closed()
-        if ours:
-            self._here()
-        self._session = None
-        if ours:
-            await session.close()
+    async def _close(self, session: _Session) -> None:
+        await session.close()
 
     async def setup(self) -> None:
         """Nothing: keys come into being with what they hold."""
@@ -224,13 +194,17 @@ class RedisDriver(BaseDriver):
         return QueueStats(*await wire.run(scripts.STATS, self._keys.of(scripts.STATS, queue), []))
 
     async def purge(self, queue: str) -> int:
-        """Delete what is ready or delayed, also what a lease that has ended left behind; in parts."""
+        """Delete what is ready or delayed, in parts."""
         wire = self._here().wire("manage")
-        ready, delayed, _, _ = await wire.run(scripts.STATS, self._keys.of(scripts.STATS, queue), [])
+        counts = [
+            wire.call(b"LLEN", self._keys.key(queue, "ready")),
+            wire.call(b"ZCARD", self._keys.key(queue, "delayed")),
+        ]
         keys, most = self._keys.of(scripts.PURGE, queue), b"%d" % self.limits.batch
+        waiting = sum([await count for count in counts])
         deleted = 0
         # Counted before: with producers that go on, a queue that one waits to see empty might never be.
-        while deleted < ready + delayed and (part := await wire.run(scripts.PURGE, keys, [most])):
+        while deleted < waiting and (part := await wire.run(scripts.PURGE, keys, [most])):
             deleted += part
         return deleted
 
@@ -263,28 +237,7 @@ class RedisDriver(BaseDriver):
             found += [id.decode() for id in part]
         return found
 
-    def _here(self) -> _Session:
-        """The session, if this process and this event loop opened it."""
-        session = self._session
-        if session is None:
-            raise DriverError(f"{self} is not connected: use `async with driver:` or await driver.connect()")
-        if session.process != os.getpid():
-            raise DriverError(f"{self} was connected before this process was forked: make a driver of its own here")
-        if session.loop is not asyncio.get_running_loop():
-            raise DriverError(f"{self} was connected in another event loop: make a driver for each loop")
-        return session
-
 
 async def _refused(calls: list[tuple[list[int], asyncio.Future[list[int]]]]) -> list[int]:
     """The places of the deliveries that the scripts have not found to be ours, in the order of the batch."""
     return sorted([places[each - 1] for places, call in calls for each in await call])
-
-
-def _number(name: str, value: float | str, least: float) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not least <= number < 1e9:
-        raise ConfigurationError(f"{name}={quote(str(value))} of a Redis driver is not a number of at least {least:g}")
-    return number

@@ -6,7 +6,7 @@
 -- ARGV  token, lease, limit, then for each queue the most to take       (times in microseconds)
 -- Answers, for each queue that gives something: its place from 1, the entries, their bodies.
 
-local MOST = 1000 -- entries that one call makes ready: unpack() fails somewhere above 7000 values
+local MOST = 1000 -- delayed entries that one call makes ready: unpack() fails somewhere above 7000 values
 local token, lease, left = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -18,13 +18,14 @@ local function lost(entry)
     return entry:sub(1, 12) .. struct.pack('>I4', struct.unpack('>I4', entry:sub(13, 16)) + 1) .. entry:sub(17)
 end
 
-local function recover(ready, leased, delayed)
+local function recover(ready, leased, delayed, most)
     local due = redis.call('ZRANGEBYSCORE', delayed, '-inf', now, 'LIMIT', 0, MOST)
     if #due > 0 then
         redis.call('ZREM', delayed, unpack(due))
         redis.call('RPUSH', ready, unpack(due))
     end
-    local ended = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, MOST)
+    -- No more than this call takes: the rest still belongs to those who may yet settle it.
+    local ended = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, most)
     if #ended > 0 then
         redis.call('ZREM', leased, unpack(ended))
         local front = {}
@@ -65,7 +66,7 @@ for place = 1, #KEYS / 4 do
     local most = math.min(left, tonumber(ARGV[place + 3]))
     if most > 0 then
         local key = place * 4 - 3
-        recover(KEYS[key], KEYS[key + 2], KEYS[key + 3])
+        recover(KEYS[key], KEYS[key + 2], KEYS[key + 3], most)
         local entries, held = claim(KEYS[key], KEYS[key + 1], KEYS[key + 2], most)
         if entries then
             left = left - #entries

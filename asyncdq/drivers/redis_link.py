@@ -47,6 +47,9 @@ UnknownScript = NoScriptError
 Demoted = ReadOnlyError
 """The server has become a replica: the connection is of no use any more."""
 
+_HANDSHAKE = 0.5
+"""Seconds after which a server that says nothing to TLS is asked without: a plain Redis waits for the end of a line."""
+
 _PASSING = (BusyLoadingError, ClusterDownError, TryAgainError)
 _PASSING_WORDS = ("BUSY ", "MISCONF ", "NOREPLICAS ", "UNBLOCKED ")
 _FAILURES = (RedisError, OSError, EOFError)
@@ -58,7 +61,7 @@ class Link(Protocol):
     async def connect(self) -> None: ...
     async def disconnect(self, nowait: bool = ...) -> None: ...
     async def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None: ...
-    async def read_response(self, disable_decoding: bool = ...) -> Any: ...
+    async def read_response(self, disable_decoding: bool = ..., *, disconnect_on_error: bool = ...) -> Any: ...
     async def can_read_destructive(self) -> bool: ...
 
 
@@ -75,6 +78,12 @@ async def ask(link: Link, *args: bytes) -> Any:
     return await link.read_response(disable_decoding=True)
 
 
+async def heard(link: Link) -> list[Any]:
+    """What a subscription says next. Nothing is lost if the caller stops waiting for it."""
+    said: list[Any] = await link.read_response(disable_decoding=True, disconnect_on_error=False)
+    return said
+
+
 async def hung_up(link: Link) -> bool:
     """Whether the other side has closed the connection, as far as that is known without asking it."""
     # The name of before redis-py 8 is deprecated there.
@@ -88,10 +97,8 @@ async def hung_up(link: Link) -> bool:
 async def opened(address: Address) -> Link:
     """A connection to the server, or to the one that the Sentinels name, that has been found good for us."""
     if not address.service:
-        link = _link(address, address.hosts[0] if address.hosts else None)
-        return await _greeted(link, address)
-    primary = await _primary(address)
-    return await _greeted(_link(address, primary), address)
+        return await _greeted(address, address.hosts[0] if address.hosts else None)
+    return await _greeted(address, await _primary(address))
 
 
 def _link(address: Address, place: tuple[str, int] | None, *, sentinel: bool = False) -> Link:
@@ -113,15 +120,49 @@ def _link(address: Address, place: tuple[str, int] | None, *, sentinel: bool = F
     return cast("Link", kind(**options))
 
 
-async def _greeted(link: Link, address: Address) -> Link:
-    """The link, connected to a server that can serve us."""
+async def _greeted(address: Address, place: tuple[str, int] | None) -> Link:
+    """A connection to a server that can serve us."""
+    link = _link(address, place)
     try:
-        await link.connect()
+        await _connect(link, address, place)
         await _check(link, address)
     except BaseException:
         await link.disconnect(nowait=True)
         raise
     return link
+
+
+async def _connect(link: Link, address: Address, place: tuple[str, int] | None) -> None:
+    if address.tls is None or place is None:
+        await link.connect()
+        return
+    connecting = asyncio.ensure_future(link.connect())
+    try:
+        await asyncio.wait([connecting], timeout=_HANDSHAKE)
+        if not connecting.done() and await _plain(place) and not connecting.done():
+            raise ConfigurationError(_no_tls(address))
+        await connecting
+    finally:
+        if connecting.cancel():
+            await asyncio.wait([connecting])
+
+
+async def _plain(place: tuple[str, int]) -> bool:
+    """Whether a Redis answers here without TLS."""
+    try:
+        async with asyncio.timeout(_HANDSHAKE):
+            reader, writer = await asyncio.open_connection(*place)
+            try:
+                writer.write(b"PING\r\n")
+                return await reader.read(1) in (b"+", b"-")
+            finally:
+                writer.transport.abort()
+    except OSError:  # TimeoutError is one
+        return False
+
+
+def _no_tls(address: Address) -> str:
+    return f"the Redis at {address} does not speak TLS: write redis:// instead of rediss://, or give its TLS port"
 
 
 async def _check(link: Link, address: Address) -> None:
@@ -151,24 +192,28 @@ def _too_old(address: Address, version: str) -> str:
 
 async def _primary(address: Address) -> tuple[str, int]:
     """Where the Sentinels say that the primary is: the first of them that knows is believed."""
-    trouble: Exception | None = None
+    troubles: list[Exception] = []
     for place in address.hosts:
         link = _link(address, place, sentinel=True)
         try:
             # A Sentinel that is frozen must leave time to ask the others.
-            async with asyncio.timeout(1):
-                await link.connect()
+            async with asyncio.timeout(2 * _HANDSHAKE):
+                await _connect(link, address, place)
                 found = await ask(link, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", address.service.encode())
         except (*_FAILURES, TimeoutError) as error:
-            trouble = error
+            troubles.append(error)
             continue
         finally:
             await link.disconnect(nowait=True)
         if found:
             return found[0].decode(), int(found[1])
+    if troubles and all("unknown command" in str(trouble).lower() for trouble in troubles):
+        raise ConfigurationError(f"what is at {address} is no Sentinel: write redis://HOST:PORT for a Redis itself")
+    trouble = troubles[-1] if troubles else None
     if isinstance(trouble, AuthenticationError):
         raise trouble
-    raise ConnectionLost(f"none of the Sentinels of {address} names a primary") from trouble
+    why = f": {trouble}" if str(trouble or "") else ""
+    raise ConnectionLost(f"none of the Sentinels of {address} names a primary{why}") from trouble
 
 
 @contextmanager
@@ -203,8 +248,11 @@ def explain(error: Exception, address: Address) -> AsyncdqError:
         if "DB index" in str(error) or "invalid DB" in str(error):
             return ConfigurationError(f"{here} has no database of the number {address.db}")
         return DriverError(f"{here} refused: {error}")
-    if _untrusted(error):
+    trouble = _tls_trouble(error)
+    if isinstance(trouble, ssl.SSLCertVerificationError):
         return ConfigurationError(f"{here} shows a certificate that is not trusted: set ssl_ca_certs in the URL")
+    if trouble is not None and trouble.reason == "WRONG_VERSION_NUMBER":
+        return ConfigurationError(_no_tls(address))
     return ConnectionLost(f"{here} cannot be reached, or the connection broke: {error}")
 
 
@@ -215,8 +263,8 @@ def again(error: AsyncdqError) -> AsyncdqError:
     return copy
 
 
-def _untrusted(error: BaseException | None) -> bool:
-    """Whether a certificate is what it is about."""
-    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+def _tls_trouble(error: BaseException | None) -> ssl.SSLError | None:
+    """What TLS has found wrong, if that is what it is about."""
+    while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
-    return error is not None
+    return error

@@ -1,11 +1,9 @@
--- Delete up to ARGV[1] messages that are delayed, ready, or left behind by a lease that has ended; answer how many.
+-- Delete up to ARGV[1] messages that are delayed or ready; answer how many. What a lease names stays, ended or not.
 -- A part at a time, so that emptying a long queue holds up nobody.
 --
--- KEYS  ready bodies leased delayed
+-- KEYS  ready bodies delayed
 
 local most = tonumber(ARGV[1])
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
 
 local function forget(entries)
     local ids = {}
@@ -16,14 +14,9 @@ local function forget(entries)
     return #ids
 end
 
-local ended = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', now, 'LIMIT', 0, most)
-if #ended > 0 then
-    redis.call('ZREM', KEYS[3], unpack(ended))
-    return forget(ended)
-end
-local later = redis.call('ZRANGE', KEYS[4], 0, most - 1)
+local later = redis.call('ZRANGE', KEYS[3], 0, most - 1)
 if #later > 0 then
-    redis.call('ZREM', KEYS[4], unpack(later))
+    redis.call('ZREM', KEYS[3], unpack(later))
     return forget(later)
 end
 local ready = redis.call('LPOP', KEYS[1], most)

@@ -14,13 +14,20 @@ from typing import Any, TypeVar
 
 from ..errors import AsyncdqError, ConnectionLost
 from .redis_address import Address
-from .redis_link import Link, again, explained, opened, pack
+from .redis_link import Link, again, explained, heard, opened, pack
 from .redis_scripts import Keys
 
 T = TypeVar("T")
 
-LOOK_AGAIN = 1.0
-"""Seconds after which a waiter looks by itself: the safety net under lost messages."""
+LOOK_AGAIN = 1.5
+"""Seconds after which a waiter looks by itself: the safety net under lost messages. With the questions of QUIET it
+is 52 commands a minute, whatever the number of queues."""
+
+QUIET = 5.0
+"""Seconds of silence after which the server is asked whether it is still there: routers forget without a word."""
+
+PATIENCE = 2.0
+"""Seconds in which it answers, or the subscription is lost."""
 
 
 class Wakes:
@@ -83,11 +90,13 @@ class Wakes:
                     link = await opened(self._address)
                 opening.set_result(link)
                 while True:
-                    kind, channel, _ = await link.read_response(disable_decoding=True)
-                    if kind == b"message":
-                        self._wake(channel)
-                    elif kind == b"subscribe":
-                        self._heard[channel].set_result(None)
+                    match await _next(link):
+                        case [b"message", bytes(channel), _]:
+                            self._wake(channel)
+                        case [b"subscribe", bytes(channel), _]:
+                            self._heard[channel].set_result(None)
+                        case _:
+                            pass  # the server is still there
         except AsyncdqError as failure:
             error = failure
         finally:
@@ -107,6 +116,17 @@ class Wakes:
         for wanted, waiter in self._waiters:
             if queue in wanted:
                 _finish(waiter)
+
+
+async def _next(link: Link) -> list[Any]:
+    """What comes next. Raises TimeoutError if the server is not there any more."""
+    try:
+        async with asyncio.timeout(QUIET):
+            return await heard(link)
+    except TimeoutError:
+        await link.send_packed_command([pack(b"PING")], check_health=False)
+    async with asyncio.timeout(PATIENCE):
+        return await heard(link)
 
 
 def _result(future: asyncio.Future[T]) -> T:

@@ -14,33 +14,32 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
-from ..errors import ConfigurationError, DriverError
+from ..errors import ConfigurationError
 from ..message import DeadLetter, Delivery, Limits, Message, Outcome, QueueStats
+from ..url import Form
 from . import sqlite_dead, sqlite_schema, sqlite_tasks
-from .base import BaseDriver
+from .session import Session, SessionDriver
 from .sqlite_file import DatabaseFile
 from .sqlite_lane import Lane
 from .sqlite_wakes import POLL, Wakes
 
 T = TypeVar("T")
 
+FORM = Form("sqlite", "an SQLite", "sqlite:///var/lib/asyncdq.db", ("synchronous",), users=False)
+
 _SYNCHRONOUS = ("off", "normal", "full", "extra")
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """What exists between `connect` and `disconnect`, and to whom it belongs."""
-
-    loop: asyncio.AbstractEventLoop
-    process: int
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Session(Session):
     writer: Lane
     reader: Lane
     wakes: Wakes
 
 
-class SQLiteDriver(BaseDriver):
+class SQLiteDriver(SessionDriver[_Session]):
     """Messages in the file `path`; `:memory:` keeps them in this driver alone.
 
     With `synchronous="normal"` a power failure may undo the last commits, a crash of the program never
@@ -51,40 +50,25 @@ class SQLiteDriver(BaseDriver):
 
     def __init__(self, path: str | Path, *, synchronous: str = "normal") -> None:
         if synchronous not in _SYNCHRONOUS:
-            raise ConfigurationError(f"synchronous={synchronous!r} is not one of {', '.join(_SYNCHRONOUS)}")
+            raise ConfigurationError(f"synchronous of an SQLite database is one of {', '.join(_SYNCHRONOUS)}")
         if not str(path) or "\0" in str(path):
             raise ConfigurationError("the path of an SQLite database must not be empty or contain NUL")
         self.path = None if str(path) == ":memory:" else Path(os.path.realpath(path))
         self._synchronous = synchronous
-        self._session: _Session | None = None
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
         """The driver for `sqlite://PATH?synchronous=...`. Raises `ConfigurationError` for any other key."""
-        location, _, query = url.partition("://")[2].partition("?")
-        keys = dict(parse_qsl(query, keep_blank_values=True))
-        if unknown := sorted(keys.keys() - {"synchronous"}):
-            raise ConfigurationError(f"an sqlite:// URL takes only ?synchronous=..., not {', '.join(unknown)}")
-        path = unquote(location)
+        said = FORM.read(url)
+        path = unquote(said.place)
         if not path.strip("/"):
-            raise ConfigurationError(
-                "an sqlite:// URL needs a path: sqlite://asyncdq.db or sqlite:///var/lib/asyncdq.db"
-            )
-        return cls(":memory:" if path == "/:memory:" else path, **{**options, **keys})
+            FORM.refuse("has a path of a file")
+        return cls(":memory:" if path == "/:memory:" else path, **{**options, **said.options})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path or ':memory:')!r})"
 
-    @property
-    def connected(self) -> bool:
-        """Whether `connect` has succeeded and `disconnect` has not been called since."""
-        return self._session is not None
-
-    async def connect(self) -> None:
-        """Open the file, making it if need be. Raises `ConfigurationError` if it can never be used."""
-        if self._session is not None:
-            self._here()
-            return
+    async def _open(self) -> _Session:
         database = DatabaseFile(self.path, self._synchronous)
         writer = Lane(database, "begin immediate")
         try:
@@ -93,18 +77,18 @@ class SQLiteDriver(BaseDriver):
             await writer.close()
             raise
         reader = writer if self.path is None else Lane(database, "begin")
-        self._session = _Session(asyncio.get_running_loop(), os.getpid(), writer, reader, Wakes(self.path))
+        return _Session(writer=writer, reader=reader, wakes=Wakes(self.path))
 
-    async def disconnect(self) -> None:
-        """Finish the calls under way, tidy up the write-ahead log and close the file."""
-        session, self._session = self._session, None
-        if session is None:
-            return
-        session.wakes.close(forked=session.process != os.getpid())
-        if session.process != os.getpid():
-            return  # the threads, and what they hold, belong to the parent
-        await session.writer.close()
+    async def _close(self, session: _Session) -> None:
+        session.wakes.close()
+        await session.writer.close()  # tidies up the write-ahead log
         await session.reader.close()
+
+    async def _abandon(self, session: _Session) -> None:
+        if session.forked:
+            session.wakes.close(forked=True)  # the threads, and what they hold, belong to the parent
+        else:
+            await self._close(session)  # they live without the loop
 
     async def setup(self) -> None:
         """Make or migrate the tables. Raises `ConfigurationError` if a newer asyncdq has migrated them."""
@@ -196,14 +180,3 @@ class SQLiteDriver(BaseDriver):
         session = self._here()
         result, _ = await session.writer.submit(work, then=lambda done: session.wakes.announce(done[1]))
         return result
-
-    def _here(self) -> _Session:
-        """The session, if this process and this event loop opened it."""
-        session = self._session
-        if session is None:
-            raise DriverError(f"{self} is not connected: use `async with driver:` or await driver.connect()")
-        if session.process != os.getpid():
-            raise DriverError(f"{self} was connected before this process was forked: make a driver of its own here")
-        if session.loop is not asyncio.get_running_loop():
-            raise DriverError(f"{self} was connected in another event loop: make a driver for each loop")
-        return session

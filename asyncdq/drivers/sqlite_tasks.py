@@ -37,6 +37,11 @@ from json_each(?) as receipt
 cross join task_queue as task
     on task.seq = json_extract(receipt.value, '$[0]') and task.token = json_extract(receipt.value, '$[1]')"""
 
+# As _OURS for those of one token, at a fifth of the cost; it says how many, and that is nearly always all.
+_HOW_MANY = "select count(*) from task_queue where token = ? and seq in (select value from json_each(?))"
+
+_FORGET = "delete from task_queue where seq in (select value from json_each(?))"
+
 _RETURN = "update task_queue set token = null, visible_at = ?, attempt = attempt + ?, lost = lost * ? where seq = ?"
 
 _BURY = """
@@ -89,9 +94,7 @@ class _Changes:
         if self.dead:
             connection.executemany(_BURY, self.dead)
         if self.gone:
-            connection.execute(
-                "delete from task_queue where seq in (select value from json_each(?))", (json.dumps(self.gone),)
-            )
+            connection.execute(_FORGET, (json.dumps(self.gone),))
 
 
 def clock() -> int:
@@ -151,6 +154,8 @@ def settle(
     connection: sqlite3.Connection, outcomes: Sequence[tuple[Delivery, Outcome]]
 ) -> tuple[list[Delivery], list[str]]:
     """Write the outcomes; return the deliveries that were no longer ours, and the queues to announce."""
+    if all(isinstance(outcome, Done) for _, outcome in outcomes) and _forgotten(connection, outcomes):
+        return [], []
     now = clock()
     ours = _ours(connection, [delivery for delivery, _ in outcomes])
     changes = _Changes()
@@ -163,6 +168,19 @@ def settle(
     announced = _to_announce(connection, changes.soonest, now)
     changes.write(connection)
     return lost, announced
+
+
+def _forgotten(connection: sqlite3.Connection, done: Sequence[tuple[Delivery, Outcome]]) -> bool:
+    """Delete what is done, if all of it is still ours; else nothing, since it has to be said which is not."""
+    places: dict[int, list[int]] = {}
+    for delivery, _ in done:
+        places.setdefault(delivery.receipt.token, []).append(delivery.receipt.seq)
+    for token, own in places.items():
+        (found,) = connection.execute(_HOW_MANY, (token, json.dumps(own))).fetchone()
+        if found < len(own):
+            return False
+    connection.execute(_FORGET, (json.dumps([seq for own in places.values() for seq in own]),))
+    return True
 
 
 def extend(connection: sqlite3.Connection, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:

@@ -84,8 +84,10 @@ class Wakes:
             self._name = f"{os.getpid()}-{os.urandom(4).hex()}"
             _bind_in(folder, self._name, receiver)
             self._loop.add_reader(receiver, self._receive, receiver)
-        except (OSError, NotImplementedError):
+        except (OSError, NotImplementedError):  # such as a path that is too long for a socket
             receiver.close()
+            with suppress(OSError):
+                folder.rmdir()
             self.look_again = POLL
             return
         self._socket, self.look_again = receiver, LOOK_AGAIN

@@ -11,7 +11,6 @@ A value is looked for in this order; the first that has it wins:
 
 An option named after a driver (`sqlite_path`) goes to that driver: a new one is a new field, no more.
 """
-# long because: it is the one place where options are defined
 
 from __future__ import annotations
 
@@ -20,49 +19,42 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from pydantic import PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ..errors import ConfigurationError
-from .layers import Layer, did_you_mean, read_layers
+from ..url import masked
+from . import address
+from .layers import Layer, did_you_mean, find, read_layers
 from .option import (
     EVENTS,
     EVERYWHERE,
     PREFIX,
+    AmqpUrl,
     AnyCase,
     Count,
     CountOrZero,
     Delay,
+    Driver,
     Duration,
     File,
     Flag,
+    Keys,
     Modules,
+    MysqlDsn,
+    Name,
     Option,
+    PollSeconds,
     PostgresDsn,
     Queue,
     Queues,
+    RedisUrl,
     Text,
+    TwoOrMore,
     describe,
     option,
 )
-
-SCHEMES: Mapping[str, str] = {
-    "rediss": "redis",
-    "valkey": "redis",
-    "valkeys": "redis",
-    "redis+sentinel": "redis",
-    "rediss+sentinel": "redis",
-    "redis+unix": "redis",
-    "postgresql": "postgres",
-    "mariadb": "mysql",
-    "amqp": "rabbitmq",
-    "amqps": "rabbitmq",
-}
-"""The URL schemes that are not the name of their driver."""
-
-EXAMPLE = "sqlite:///var/lib/app/tasks.db"
 
 
 class Settings(BaseSettings):
@@ -75,7 +67,9 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, frozen=True
     )
 
-    driver: Text = option("sqlite", "The backend: sqlite, redis or postgres.", commands=EVERYWHERE)
+    driver: Driver = option(
+        "sqlite", "The backend: sqlite, redis, postgres, mysql, rabbitmq or sqs.", commands=EVERYWHERE
+    )
     url: Text | None = option(
         None, "Where the backend is; the scheme picks the driver: sqlite://tasks.db.", commands=(*EVERYWHERE, "events")
     )
@@ -95,9 +89,13 @@ class Settings(BaseSettings):
         "Where Redis or Valkey is; also rediss://, redis+sentinel://HOST,HOST/SERVICE, redis+unix:///PATH.",
         commands=(*EVERYWHERE, "events"),
     )
-    redis_password: Text | None = option(None, "The password, if the URL has none.", commands=(*EVERYWHERE, "events"))
-    redis_db: CountOrZero = option(0, "The number of the database, if the URL has none.", commands=EVERYWHERE)
-    redis_max_connections: Count = option(
+    redis_password: Text | None = option(
+        None, "The password, if the URL has none.", commands=(*EVERYWHERE, "events"), secret=True
+    )
+    redis_db: CountOrZero = option(
+        0, "The number of the database, if the URL has none.", commands=(*EVERYWHERE, "events")
+    )
+    redis_max_connections: TwoOrMore = option(
         100, "Connections that one process may open, at least 2; it uses no more than 5.", commands=EVERYWHERE
     )
     postgres_dsn: PostgresDsn = option(
@@ -114,6 +112,42 @@ class Settings(BaseSettings):
     postgres_max_attempts: Count | None = option(
         None, "The most executions of any task on it, whatever the task itself says. Unset: no such limit."
     )
+    mysql_dsn: MysqlDsn = option(
+        "mysql://asyncdq:asyncdq@localhost:3306/asyncdq", "Where MySQL or MariaDB is.", commands=EVERYWHERE
+    )
+    mysql_queue_table: Text = option("task_queue", "Its table of tasks: name or database.name.", commands=EVERYWHERE)
+    mysql_dead_letter_table: Text = option(
+        "dead_letter_queue", "Its table of dead letters: name or database.name.", commands=EVERYWHERE
+    )
+    mysql_min_pool_size: Count = option(1, "Connections to it that are opened at once.", commands=EVERYWHERE)
+    mysql_max_pool_size: Count = option(10, "Connections to it at most.", commands=EVERYWHERE)
+    mysql_max_attempts: Count | None = option(
+        None, "The most executions of any task on it, whatever the task itself says. Unset: no such limit."
+    )
+    rabbitmq_url: AmqpUrl = option(
+        "amqp://guest:guest@localhost:5672/", "Where RabbitMQ is; also amqps://.", commands=EVERYWHERE
+    )
+    rabbitmq_exchange_name: Text = option(
+        "asyncdq", "What the names of all its exchanges and queues begin with.", commands=EVERYWHERE
+    )
+    rabbitmq_prefetch_count: Count | None = option(
+        None, "Messages per queue that it may send ahead. Unset: twice the concurrency."
+    )
+    rabbitmq_consumer_timeout: Duration = option(
+        1800.0, "The server's own consumer_timeout; no task may hold its message longer than 5 minutes less."
+    )
+    sqs_region: Text = option("us-east-1", "The region of its queues.", commands=EVERYWHERE)
+    sqs_queue_url_prefix: Text | None = option(
+        None, "What the URLs of its queues begin with; they must exist then. Unset: they are made.", commands=EVERYWHERE
+    )
+    sqs_endpoint_url: Text | None = option(None, "Where it is, if not at AWS: an emulator.", commands=EVERYWHERE)
+    sqs_poll: PollSeconds = option(
+        5, "Seconds of a long poll, 1 to 20: a longer one costs less, and so long may it take to stop an idle worker."
+    )
+    aws_access_key_id: Text | None = option(
+        None, "The key for SQS. Unset: what AWS's own settings and roles say.", commands=EVERYWHERE
+    )
+    aws_secret_access_key: Text | None = option(None, "The secret of that key.", commands=EVERYWHERE, secret=True)
 
     tasks: Modules = option((), "Modules with tasks. Unset: tasks.py and */tasks.py of the working directory.")
     queues: Queues = option(("default",), "Queues to work, the most important first.", short="-q")
@@ -129,12 +163,12 @@ class Settings(BaseSettings):
     )
     grace_period: Delay = option(25.0, "How long running tasks may go on after SIGTERM.")
     heartbeat_interval: Duration = option(60.0, "How often the worker logs that it is alive.")
-    name: Text | None = option(None, "The worker's id. Unset: host-pid-xxxx.", short="-n")
+    name: Name | None = option(None, "The worker's id. Unset: host-pid-xxxx.", short="-n")
     burst: Flag = option(False, "Stop when the queues are empty; delayed tasks do not count.", short="-b")
     max_tasks: Count | None = option(None, "Stop after exactly this many tasks. Unset: never.")
     uvloop: Flag = option(False, "Run on uvloop instead of asyncio's own loop.")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = option(
-        "info", "The least important lines to log.", short="-v"
+        "info", "The least important lines to log; debug has one per start and success of a task.", short="-v"
     )
     log_format: Annotated[Literal["text", "json"], AnyCase] = option(
         "text", "Lines for people, or one JSON object each."
@@ -144,11 +178,18 @@ class Settings(BaseSettings):
         "How arguments are written: msgpack, json, pickle, or package.module:Class.",
         commands=("worker", "enqueue"),
     )
+    signing_keys: Keys = option(
+        None,
+        "The first signs what is enqueued; only what is signed with one of them is run. Unset: no signatures.",
+        commands=("worker", "enqueue"),
+        secret=True,
+    )
+    accept_unsigned: Flag = option(False, "Run unsigned messages too: while keys are being introduced.")
 
     events_enable_event_emitter_redis: Flag = option(
         False, "Publish what happens to tasks and workers on Redis.", commands=("worker", "enqueue")
     )
-    events_redis_url: Text | None = option(None, "The Redis for events. Unset: the Redis URL.", commands=EVENTS)
+    events_redis_url: RedisUrl | None = option(None, "The Redis for events. Unset: the Redis URL.", commands=EVENTS)
     events_channel: Text = option("asyncdq:events", "The channel for events.", commands=EVENTS)
 
     task_defaults_queue: Queue = option("default", "The queue of tasks that name none.", commands=("worker", "enqueue"))
@@ -169,7 +210,7 @@ class Settings(BaseSettings):
         merged: dict[str, Any] = {}
         for layer in reversed(layers):
             merged |= layer.values
-        merged |= _driver_of_url(layers)
+        merged |= address.driver_of_url(type(self), layers)
         try:
             super().__init__(**merged)
         except ValidationError as error:
@@ -186,22 +227,16 @@ class Settings(BaseSettings):
 
     def driver_url(self) -> str:
         """What `drivers.from_url` takes: the URL, with the driver's own options that were set. Holds secrets."""
-        url = self.url or self._address()
-        said = dict(parse_qsl(url.partition("?")[2], keep_blank_values=True))
-        own = {name: getattr(self, f"{self.driver}_{name}") for name in self._own_options() if name not in said}
-        return f"{url}{'&' if said else '?'}{urlencode(own)}" if own else url
+        return address.driver_url(self, self._folder)
 
     def events_url(self) -> str:
-        """The Redis for events, whatever driver keeps the queue. Holds secrets."""
-        url = self.events_redis_url or (self.url if self.driver == "redis" and self.url else self.redis_url)
-        if self.events_redis_url or not self.redis_password or "password=" in url:
-            return url
-        return f"{url}{'&' if '?' in url else '?'}{urlencode({'password': self.redis_password})}"
+        """The Redis for events, whatever driver keeps the queue; its channels belong to no database. Holds secrets."""
+        return address.events_url(self)
 
     @property
     def place(self) -> str:
         """Where the tasks are kept, as it may be printed: a file with its whole path, a URL without its secrets."""
-        return str(self._database()) if self.driver == "sqlite" else masked(self.url or self._address())
+        return address.shown(self, self._folder)
 
     @property
     def attempts_cap(self) -> int | None:
@@ -209,38 +244,16 @@ class Settings(BaseSettings):
         cap: int | None = getattr(self, f"{self.driver}_max_attempts", None)
         return cap
 
-    def _address(self) -> str:
-        if self.driver == "redis":
-            return self._url_option("redis_url")
-        if self.driver == "sqlite":
-            return f"sqlite://{quote(str(self._database()), safe='/:')}"
-        found = getattr(self, f"{self.driver}_dsn", None) or getattr(self, f"{self.driver}_url", None)
-        return found or f"{self.driver}://"
-
-    def _url_option(self, name: str) -> str:
-        """The URL that an option of the driver holds. Raises ConfigurationError if it is for another driver."""
-        url: str = getattr(self, name)
-        scheme = url.partition("://")[0].lower()
-        if SCHEMES.get(scheme, scheme) != self.driver:
-            raise ConfigurationError(f"{name}: {masked(url)!r} is not a URL for the driver {self.driver!r}")
-        return url
-
-    def _database(self) -> Path:
-        path = self.sqlite_path or self._folder / "asyncdq.db"
-        if self.url:
-            path = Path(unquote(self.url.partition("://")[2].partition("?")[0]))
-        return path if path.name == ":memory:" else path.absolute()
-
-    def _own_options(self) -> list[str]:
-        """The options of the driver in use that were set, but for those that say where it is."""
-        prefix = f"{self.driver}_"
-        mine = [name.removeprefix(prefix) for name in sorted(self.model_fields_set) if name.startswith(prefix)]
-        return [name for name in mine if name not in ("path", "url", "dsn", "max_attempts")]
-
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
-            secret = value is not None and str(name).endswith("password")
-            yield name, "***" if secret else masked(value) if isinstance(value, str) else value
+            yield name, _shown(str(name), value)
+
+
+def _shown(name: str, value: Any) -> Any:
+    if value and describe(name, Settings.model_fields[name]).is_secret:
+        return "***"
+    is_url = name.rpartition("_")[2] in ("url", "dsn") or re.search("@|//", str(value))
+    return masked(value) if is_url and isinstance(value, str) else value
 
 
 def load(overrides: Mapping[str, Any] | None = None, config: Path | str | None = None) -> Settings:
@@ -263,44 +276,15 @@ def strays() -> list[str]:
     return [f"{name} is not an option{near}" for name, near in found.items() if near and name.startswith(PREFIX)]
 
 
-def masked(url: str) -> str:
-    """The URL as it may be printed: its password, and parameters that hold one, become `***`."""
-    url = re.sub(r"(://[^:/?#]*):.*@", r"\1:***@", url)
-    return re.sub(r"(?i)([?&][^=&]*(?:password|passwd|secret|token)[^=&]*=)[^&]*", r"\1***", url)
-
-
-def _driver_of_url(layers: list[Layer]) -> dict[str, str]:
-    """The driver that the URL picks. A `driver` beside it, or said more strongly, must be the same."""
-    found = _find("url", layers)
-    if found is None:
-        return {}
-    url, where, rank = found
-    scheme, separator, _ = str(url).lower().partition("://")
-    if not separator:
-        raise ConfigurationError(f"{where}: {masked(str(url))!r} is not a URL; write scheme://..., as in {EXAMPLE}")
-    driver = SCHEMES.get(scheme, scheme)
-    other = _find("driver", layers)
-    if other and other[0] != driver and other[2] <= rank:
-        raise ConfigurationError(
-            f"{where} is for the driver {driver!r}, but {other[1]} says {masked(str(other[0]))!r}: drop one"
-        )
-    return {"driver": driver}
-
-
-def _find(name: str, layers: list[Layer]) -> tuple[Any, str, int] | None:
-    """The value of an option, how its source spells it, and the rank of that source (0 is the strongest)."""
-    for rank, layer in enumerate(layers):
-        if layer.values.get(name) is not None:
-            return layer.values[name], layer.spell(describe(name, Settings.model_fields[name])), rank
-    return None
-
-
 def _explain(error: ValidationError, layers: list[Layer]) -> str:
     """The first mistake, in one line: where it stands, what was found and what is accepted."""
     first = error.errors(include_url=False)[0]
     name = str(first["loc"][0])
-    value, where, _ = _find(name, layers) or (first["input"], name, 0)
+    value, where, _ = find(name, Settings.model_fields, layers) or (first["input"], name, 0)
     if "ctx" in first and "error" in first["ctx"]:
         return f"{where}: {first['ctx']['error']}"
-    expected = describe(name, Settings.model_fields[name]).accepts.words
-    return f"{where}: {masked(repr(value))} is not accepted; expected {expected}"
+    option = describe(name, Settings.model_fields[name])
+    # A URL, or what is left of one, in an option that takes none was meant for another one.
+    plain = re.fullmatch(r"[\w .,+-]*", str(value)) and not option.is_secret
+    shown = repr(value) if plain else "this"
+    return f"{where}: {shown} is not accepted; expected {option.accepts.words}"

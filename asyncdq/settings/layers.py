@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
 from ..errors import ConfigurationError
-from .option import Option
+from .option import Option, describe, expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,15 @@ def read_layers(settings: type[BaseSettings], given: Mapping[str, Any]) -> list[
         Layer(_dotenv(settings), lambda option: f"{option.variable} in {Path('.env').absolute()}"),
     ]
     config = next((layer.values["config"] for layer in environment if layer.values.get("config")), None)
-    return [*environment, _toml(settings, Path(config).expanduser() if config else None)]
+    return [*environment, _toml(settings, _path(config, "config") if config else None)]
+
+
+def find(name: str, fields: Mapping[str, FieldInfo], layers: Sequence[Layer]) -> tuple[Any, str, int] | None:
+    """The value of an option, how its source spells it, and the rank of that source (0 is the strongest)."""
+    for rank, layer in enumerate(layers):
+        if layer.values.get(name) is not None:
+            return layer.values[name], layer.spell(describe(name, fields[name])), rank
+    return None
 
 
 def refuse_unknown(values: Mapping[str, Any], known: Collection[str], where: str) -> None:
@@ -49,11 +58,20 @@ def did_you_mean(word: str, known: Collection[str], cutoff: float = 0.6) -> str:
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
+def _path(value: Any, where: str) -> Path:
+    try:
+        return expanded(value)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"{where}: {error}") from None
+
+
 def _dotenv(settings: type[BaseSettings]) -> Mapping[str, Any]:
     try:
-        return DotEnvSettingsSource(settings)()
+        found = DotEnvSettingsSource(settings)()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{Path('.env').absolute()} cannot be read: {error}") from None
+    # It is everybody's file: what is for other programs arrives too, under names that no option has.
+    return {name: value for name, value in found.items() if name in settings.model_fields}
 
 
 def _toml(settings: type[BaseSettings], config: Path | None) -> Layer:
@@ -66,7 +84,7 @@ def _toml(settings: type[BaseSettings], config: Path | None) -> Layer:
 def _from_file(name: str, value: Any, file: Path | None) -> Any:
     """A relative path in a file is meant from that file's folder, not from where the command runs."""
     if file and name.endswith("_path") and isinstance(value, str) and value != ":memory:":
-        return str(file.parent / Path(value).expanduser())
+        return str(file.parent / _path(value, f"{name} in {file}"))
     return value
 
 

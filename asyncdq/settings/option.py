@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import types
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,16 @@ from pydantic_settings import NoDecode
 
 from ..errors import ConfigurationError
 from ..names import check_queue
+from ..signing import check_key
+from ..url import driver_of
 
 PREFIX = "ASYNCDQ_"
 EVERYWHERE = ("worker", "enqueue", "queues", "purge", "dead", "migrate")
 EVENTS = ("worker", "enqueue", "events")
 WORKER = ("worker",)
+
+LONGEST = 1e9
+"""Seconds, 31 years: some clocks of the operating system go no further than a few hundred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,55 @@ def _split(value: object) -> object:
     items = [value] if isinstance(value, str) else cast("list[object]", value)
     parts = [part.strip() for item in items for part in str(item).split(",")]
     return list(dict.fromkeys(part for part in parts if part))
+
+
+def expanded(path: Path | str) -> Path:
+    """The path with a home folder in place of `~`. Raises ValueError if there is none, or if it is not UTF-8."""
+    try:
+        str(path).encode()
+        return Path(path).expanduser()
+    except UnicodeEncodeError:
+        raise ValueError("a path is text in UTF-8") from None
+    except RuntimeError:
+        raise ValueError(f"{path}: there is no such home folder") from None
+
+
+def _read(value: object) -> object:
+    """Keys as a list; `@PATH` stands for what that file holds, on one line or several."""
+    keys = _split(value)
+    if not isinstance(keys, list):
+        return value
+    found: list[object] = []
+    for key in cast("list[str]", keys):
+        found.extend(_lines(expanded(key[1:])) if key.startswith("@") else [key])
+    return _split(found)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:  # a path with a NUL, or a file that is not text
+        reason = error.strerror if isinstance(error, OSError) else "it holds no text"
+        raise ValueError(f"{file} cannot be read: {reason}") from None
+
+
+def _key(key: str) -> str:
+    try:
+        return check_key(key)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+def _not_empty(keys: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    if keys == ():  # an empty file must not quietly turn the signatures off
+        raise ValueError("it holds no key")
+    return keys
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable():
+        raise ValueError("it is printed in lines of the log, so it has to be printable")
+    return name
 
 
 def _lower(value: object) -> object:
@@ -57,31 +110,57 @@ def _some(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _postgres(dsn: str) -> str:
-    if not re.match("(?i)postgres(ql)?://", dsn):
-        raise ValueError("a DSN for PostgreSQL looks like postgresql://user:password@host:5432/database")
-    return dsn
+def _url(driver: str, example: str) -> AfterValidator:
+    def check(url: str) -> str:
+        if driver_of(url) != driver:
+            raise ValueError(f"it looks like {example}")
+        return url
+
+    return AfterValidator(check)
 
 
 AnyCase = BeforeValidator(_lower)
 Text = Annotated[str, Field(min_length=1), Accepts("some text", "TEXT")]
-PostgresDsn = Annotated[str, AfterValidator(_postgres), Accepts("a postgresql:// URL", "DSN")]
+Name = Annotated[
+    str, Field(min_length=1, max_length=200), AfterValidator(_printable), Accepts("up to 200 characters", "TEXT")
+]
+Driver = Annotated[str, Field(pattern=r"^\w+$"), Accepts("the name of a driver", "NAME")]
+PostgresDsn = Annotated[
+    str,
+    _url("postgres", "postgresql://user:password@host:5432/database"),
+    Accepts("a postgresql:// URL", "DSN"),
+]
+MysqlDsn = Annotated[str, _url("mysql", "mysql://user:password@host:3306/database"), Accepts("a mysql:// URL", "DSN")]
+AmqpUrl = Annotated[str, _url("rabbitmq", "amqp://user:password@host:5672/vhost"), Accepts("an amqp:// URL", "URL")]
+RedisUrl = Annotated[str, _url("redis", "redis://:password@host:6379/0"), Accepts("a redis:// URL", "URL")]
 Flag = Annotated[bool, Accepts("true or false")]
 Count = Annotated[int, Field(ge=1), Accepts("a whole number, 1 or more", "N")]
+TwoOrMore = Annotated[int, Field(ge=2), Accepts("a whole number, 2 or more", "N")]
+PollSeconds = Annotated[int, Field(ge=1, le=20), Accepts("whole seconds, 1 to 20", "SECONDS")]
 CountOrZero = Annotated[int, Field(ge=0), Accepts("a whole number, 0 or more", "N")]
-Delay = Annotated[float, Field(ge=0), AllowInfNan(False), Accepts("seconds, 0 or more", "SECONDS")]
-Duration = Annotated[float, Field(gt=0), AllowInfNan(False), Accepts("seconds, more than 0", "SECONDS")]
-File = Annotated[Path, AfterValidator(Path.expanduser), Accepts("a path", "PATH")]
+Delay = Annotated[float, Field(ge=0, le=LONGEST), AllowInfNan(False), Accepts("seconds, 0 to 1e9", "SECONDS")]
+Duration = Annotated[float, Field(gt=0, le=LONGEST), AllowInfNan(False), Accepts("seconds, up to 1e9", "SECONDS")]
+File = Annotated[Path, AfterValidator(expanded), Accepts("a path", "PATH")]
 Queue = Annotated[str, AfterValidator(_queue), Accepts("a queue name", "NAME")]
 Queues = Annotated[
     tuple[Queue, ...], NoDecode, BeforeValidator(_split), AfterValidator(_some), Accepts("queue names", "NAME,...")
 ]
+Keys = Annotated[
+    tuple[Annotated[str, AfterValidator(_key)], ...] | None,
+    NoDecode,
+    BeforeValidator(_read),
+    AfterValidator(_not_empty),
+    Accepts("keys, or @ and the path of a file with keys", "KEY,...|@FILE"),
+]
 Modules = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), Accepts("module names", "MODULE,...")]
 
 
-def option(default: Any, help: str, *, short: str | None = None, commands: tuple[str, ...] = WORKER) -> Any:
-    """A field of `Settings`, with its help text, its short flag and the commands that take it."""
-    return Field(default, description=help, json_schema_extra={"short": short, "commands": list(commands)})
+def option(
+    default: Any, help: str, *, short: str | None = None, commands: tuple[str, ...] = WORKER, secret: bool = False
+) -> Any:
+    """A field of `Settings`: its help text, its short flag, the commands that take it; a secret is never printed."""
+    extra: Any = {"short": short, "commands": list(commands), "secret": secret}
+    return Field(default, description=help, json_schema_extra=extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +175,7 @@ class Option:
     commands: tuple[str, ...]
     is_flag: bool
     is_list: bool
+    is_secret: bool
 
     @property
     def flag(self) -> str:
@@ -126,6 +206,7 @@ def describe(name: str, field: FieldInfo) -> Option:
         commands=tuple(extra["commands"]),
         is_flag=field.annotation is bool,
         is_list=get_origin(field.annotation) is tuple,
+        is_secret=extra["secret"],
     )
 
 

@@ -1,0 +1,94 @@
+"""Writing outcomes: one transaction for a batch of any kinds mixed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from aiomysql import Connection
+
+from ..message import Again, Dead, Delivery, Done, Outcome, Unstarted, executions
+from .mysql_link import NOW, ask, text
+from .mysql_tables import Tables
+from .mysql_tasks import Receipt, locking, microseconds, ours
+
+Outcomes = Sequence[tuple[Delivery, Outcome]]
+
+
+def parts(outcomes: Outcomes, room: int) -> Iterator[Outcomes]:
+    """The outcomes in runs that fit into one call of `room` bytes."""
+    begin = size = 0
+    for end, (_, outcome) in enumerate(outcomes):
+        needed = 300  # its receipt stands in three statements
+        if isinstance(outcome, Dead):
+            needed += 8 * (len(outcome.error) + len(outcome.detail))  # four bytes a character, two digits a byte
+        if size and size + needed > room:
+            yield outcomes[begin:end]
+            begin, size = end, 0
+        size += needed
+    yield outcomes[begin:]
+
+
+async def settle(connection: Connection, tables: Tables, outcomes: Outcomes) -> list[Delivery]:
+    """Write the outcomes; return the deliveries that were no longer ours. Given twice, the first one holds."""
+    firsts: dict[Receipt, tuple[Delivery, Outcome]] = {}
+    for delivery, outcome in outcomes:
+        firsts.setdefault(delivery.receipt, (delivery, outcome))
+    statements = [locking(tables, firsts), f"set @now = {NOW}", *_writes(tables, list(firsts.values())), "commit"]
+    answers = await ask(connection, ";".join(statements))
+    kept = {seq for (seq,) in answers[1].rows}
+    return [
+        delivery
+        for delivery, _ in outcomes
+        if delivery.receipt.seq not in kept or firsts[delivery.receipt][0] is not delivery
+    ]
+
+
+def _writes(tables: Tables, outcomes: Outcomes) -> Iterator[str]:
+    gone: list[Receipt] = []
+    dead: list[tuple[Delivery, Dead]] = []
+    back: dict[tuple[int, int], dict[Receipt, str]] = {}
+    for delivery, outcome in outcomes:
+        match outcome:
+            case Done():
+                gone.append(delivery.receipt)
+            case Again(delay, counted):
+                back.setdefault((int(counted), 0), {})[delivery.receipt] = f"@now + {microseconds(delay)}"
+            case Unstarted(delay):
+                place = f"@now + {microseconds(delay)}" if delay > 0 else "taken_from"
+                back.setdefault((0, 1), {})[delivery.receipt] = place
+            case Dead():
+                dead.append((delivery, outcome))
+                gone.append(delivery.receipt)
+    if dead:
+        yield _burial(tables, dead)
+    if gone:
+        yield f"delete task from {tables.tasks} as task force index (primary) where {ours(gone)}"
+    for (raised, kept), places in back.items():
+        yield _return(tables, places, raised, kept)
+
+
+def _return(tables: Tables, places: dict[Receipt, str], raised: int, kept: int) -> str:
+    """One statement for all that go back with the same counters; each to a time of its own."""
+    times = set(places.values())
+    cases = " ".join(f"when {receipt.seq} then {place}" for receipt, place in places.items())
+    return (
+        f"update {tables.tasks} as task force index (primary)"
+        f" set visible_at = {times.pop() if len(times) == 1 else f'case seq {cases} end'}, taken_from = null,"
+        f" token = null, attempt = attempt + {raised}, lost = lost * {kept} where {ours(places)}"
+    )
+
+
+def _burial(tables: Tables, dead: Sequence[tuple[Delivery, Dead]]) -> str:
+    """A letter that is there already makes room for the new one."""
+    letters = " union all ".join(
+        f"select {number} as place, {delivery.receipt.seq} as seq, {text(outcome.reason)} as reason,"
+        f" {text(outcome.error)} as error, {text(outcome.detail)} as detail,"
+        f" {executions(delivery, outcome.reason)} as attempts"
+        for number, (delivery, outcome) in enumerate(dead)
+    )
+    return (
+        f"replace into {tables.dead} (queue, id, body, reason, error, detail, attempts, died_at)"
+        f" select task.queue, task.id, task.body, letter.reason, letter.error, letter.detail, letter.attempts, @now"
+        f" from ({letters}) as letter straight_join {tables.tasks} as task force index (primary)"
+        f" on task.seq = letter.seq where {ours([delivery.receipt for delivery, _ in dead])} order by letter.place"
+    )

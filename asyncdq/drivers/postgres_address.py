@@ -1,0 +1,49 @@
+"""Where a PostgreSQL is, and what its URL says of the connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Self
+from urllib.parse import urlencode
+
+from ..url import Form, Url
+from .sql_options import OPTIONS
+
+_CLIENTS = (
+    *("host", "port", "user", "password", "passfile", "dbname", "database", "service", "target_session_attrs"),
+    *("sslmode", "sslcert", "sslkey", "sslrootcert", "sslcrl", "sslpassword", "sslnegotiation"),
+    *("ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib"),
+)
+"""Named and meant as in libpq, for asyncpg."""
+
+_SERVERS = ("application_name", "options", "role", "search_path", "synchronous_commit", "timezone")
+"""Settings of the server. All others go into `options`, as in libpq: options=-c%20name%3Dvalue. A name that nobody has
+foreseen might be a piece of a password."""
+
+FORM = Form(
+    "postgres",
+    "a PostgreSQL",
+    "postgresql://user:password@host:5432/database",
+    (*OPTIONS, "pooler", *_CLIENTS, *_SERVERS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`dsn` is what asyncpg reads, without user and password; `where` is for people and has no secrets."""
+
+    dsn: str = field(repr=False)
+    user: str | None
+    password: str | None = field(repr=False)
+    options: Mapping[str, str] = field(repr=False)
+    where: str
+
+    @classmethod
+    def of(cls, url: Url) -> Self:
+        """Raises ConfigurationError for hosts that are none."""
+        for host in url.hosts.split(","):
+            FORM.host(host, 5432)
+        theirs = {name: value for name, value in url.options.items() if name in (*_CLIENTS, *_SERVERS)}
+        dsn = f"postgresql://{url.place}?{urlencode(theirs)}" if theirs else f"postgresql://{url.place}"
+        return cls(dsn, url.user or None, url.password or None, theirs, f"PostgreSQL at {url.place or 'localhost'}")

@@ -1,0 +1,291 @@
+"""What the queues push to us: one lane per queue, and a shelf for what nobody has asked for yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from ..errors import AsyncdqError, ConnectionLost, DriverError
+from ..message import Delivery
+from . import rabbitmq_topology as topology
+from . import rabbitmq_wire as wire
+from .rabbitmq_lane import Lane
+from .rabbitmq_link import Incoming, Link, Opened, within
+from .rabbitmq_names import Names
+from .rabbitmq_publisher import Publisher, raised
+from .rabbitmq_topology import Topology
+from .shelf import PARKED_AFTER, Shelf
+
+
+class Consumer:
+    """All lanes of one driver. Belongs to the event loop in which it was made."""
+
+    def __init__(self, link: Link, declares: Topology, names: Names, publisher: Publisher, prefetch: int) -> None:
+        self.shelf = Shelf[Delivery]()
+        self._link = link
+        self._topology = declares
+        self._names = names
+        self._publisher = publisher
+        publisher.on_missing = self._end
+        self._prefetch = prefetch
+        self._loop = asyncio.get_running_loop()
+        self._lanes: dict[str, Lane] = {}
+        self._numbered: dict[int, Lane] = {}
+        self._starting: dict[str, asyncio.Lock] = {}
+        self._parking: asyncio.TimerHandle | None = None
+        self._background: set[asyncio.Future[None]] = set()
+        self._frugal: dict[str, int] = {}  # queue -> outcomes until it may be buffered beyond what is asked again
+
+    def supplied(self, queue: str, room: int) -> bool:
+        """Whether this queue's messages are being pushed to us, as many as there is room for."""
+        lane = self._lanes.get(queue)
+        return lane is not None and lane.alive and lane.supplied(room, self.shelf.count(queue), self._total(lane, room))
+
+    async def supply(self, queue: str, room: int) -> None:
+        """Let this queue's messages be pushed to us. Raises `ConnectionLost`."""
+        async with self._starting.setdefault(queue, asyncio.Lock()):
+            lane = await within(self._link, self._lane(queue))
+            await within(self._link, lane.supply(room, self.shelf.count(queue), self._total(lane, room)))
+
+    def quiet(self, queue: str) -> bool:
+        """Whether nothing of this queue is on its way to us."""
+        lane = self._lanes.get(queue)
+        return lane is not None and lane.quiet
+
+    async def look(self, queue: str, wanted: int) -> None:
+        """Return when what is ready has arrived, or as much as is wanted."""
+        if lane := self._lanes.get(queue):
+            await within(self._link, lane.settle_down(lambda: self.shelf.count(queue) >= wanted))
+
+    def came_back(self, queues: Mapping[str, int], limit: int) -> bool:
+        """Whether `take` would hand out now what has to be set apart."""
+        return any(map(self._came_back, self.shelf.next(queues, limit)))
+
+    async def set_apart(self, queue: str) -> None:
+        """Move what came back to where nothing is pushed."""
+        if found := self.shelf.pick(queue, self._came_back):
+            await self._move(found, "", self._names.redelivered(queue))
+        if lane := self._lanes.get(queue):
+            lane.expect()
+
+    def due(self, queue: str) -> bool:
+        """Whether it is time to look for what was set apart."""
+        lane = self._lanes.get(queue)
+        return lane is not None and lane.alive and lane.due
+
+    async def fetch(self, queue: str) -> bool:
+        """Put one that was set apart on the shelf, before all others; whether there was one."""
+        lane = self._lanes.get(queue)
+        return lane is not None and bool(await within(self._link, lane.fetch()))
+
+    async def seek(self, queue: str) -> None:
+        """Wake who waits for this queue if there is something to be fetched."""
+        with suppress(ConnectionLost):  # then the lane has ended, and that wakes them
+            if (lane := self._lanes.get(queue)) and await within(self._link, lane.seek()):
+                self.shelf.wake(queue)
+
+    def take(self, queues: Mapping[str, int], limit: int) -> list[Delivery]:
+        """Hand out what has arrived."""
+        return [delivery for _, delivery in self.shelf.take(queues, limit)]
+
+    def touch(self, queues: Iterable[str]) -> None:
+        """Something was published for these."""
+        for queue in queues:
+            if lane := self._lanes.get(queue):
+                lane.touch()
+
+    def owned(self, delivery: Delivery) -> bool:
+        """Whether it is still ours to settle, or is being settled."""
+        lane, tag = self._find(delivery)
+        return lane is not None and tag in lane.unsettled
+
+    def begin(self, delivery: Delivery) -> bool:
+        """Whether this call may settle it: nobody else can from now on."""
+        lane, tag = self._find(delivery)
+        if lane is None or tag not in lane.unsettled or tag in lane.settling:
+            return False
+        lane.settling.add(tag)
+        return True
+
+    async def check(self, deliveries: Iterable[Delivery]) -> None:
+        """After a long silence, see whether the broker still knows us; who does not ask settles what is not his."""
+        lanes = {lane for each in deliveries if (lane := self._find(each)[0]) is not None and lane.stale}
+        await asyncio.gather(*(within(self._link, lane.probe()) for lane in lanes), return_exceptions=True)
+
+    def undo(self, deliveries: Iterable[Delivery]) -> None:
+        """They could not be settled, and may be again."""
+        for delivery in deliveries:
+            lane, tag = self._find(delivery)
+            if lane is not None:
+                lane.settling.discard(tag)
+
+    async def finish(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Forget them for good; returns those that were not ours any more, so that nothing was sent.
+
+        Raises `ConnectionLost` if the broker may have heard it or not.
+        """
+        mine: dict[Lane, list[int]] = {}
+        gone: list[Delivery] = []
+        for delivery in deliveries:
+            lane, tag = self._find(delivery)
+            if lane is None:
+                gone.append(delivery)
+                continue
+            mine.setdefault(lane, []).append(tag)
+            if delivery.queue in self._frugal:
+                self._frugal[delivery.queue] -= 1
+        calls = [within(self._link, lane.acknowledge(tags)) for lane, tags in mine.items()]
+        for result in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+        return gone
+
+    async def give_back(self, queues: Iterable[str] | None = None) -> None:
+        """Take no more of these queues, and return what nobody has asked for, with its counters, to their ends."""
+        names = list(self._lanes) if queues is None else list(queues)
+        for queue in names:
+            lane = self._lanes.get(queue)
+            if lane is not None and lane.alive:
+                self._frugal[queue] = max(1, len(lane.unsettled) - self.shelf.count(queue))
+                await within(self._link, lane.pause())
+        for queue in names:
+            if found := [delivery for _, delivery in self.shelf.clear(queue)]:
+                await self._move(found, *self._names.entry(queue, 0))
+            self.shelf.wake(queue)  # who waits starts the lane again
+
+    async def purge(self, queue: str) -> int:
+        """Forget what is ready, here and at the broker; returns how many those were."""
+        lane = self._lanes.get(queue)
+        if lane is not None and lane.alive:
+            await within(self._link, lane.pause())
+        dropped = [delivery for _, delivery in self.shelf.clear(queue)]
+        if dropped:
+            await self.finish(dropped)
+        return len(dropped) + sum([await topology.purge(self._link, name) for name in self._names.waiting(queue)])
+
+    async def ready(self, queue: str) -> int:
+        """How many messages are ready, here and at the broker."""
+        count = sum([await topology.ready(self._link, name) for name in self._names.waiting(queue)])
+        await self.look(queue, 0)
+        return count + self.shelf.count(queue)
+
+    async def close(self) -> None:
+        """Return what is on the shelf, and wait for what is under way."""
+        if self._parking is not None:
+            self._parking.cancel()
+        if self._background:
+            await asyncio.wait(self._background)
+        if len(self.shelf):
+            with suppress(DriverError):
+                await self.give_back()
+        self.shelf.clear()
+        self.shelf.wake()
+
+    async def _move(self, deliveries: Sequence[Delivery], exchange: str, key: str) -> None:
+        """By publishing again, with their counters: sent back, they would count as lost once more."""
+        parcels = [
+            wire.Parcel(exchange, key, each.queue, each.body, wire.again(each.id, each.attempt, each.lost))
+            for each in deliveries
+        ]
+        try:
+            failures = await self._publisher.insist(parcels)
+        except AsyncdqError:
+            self._keep(deliveries)
+            raise
+        self._keep([each for each, failure in zip(deliveries, failures, strict=True) if failure is not None])
+        await self.finish([each for each, failure in zip(deliveries, failures, strict=True) if failure is None])
+        raised(failures)
+
+    def _keep(self, deliveries: Iterable[Delivery]) -> None:
+        """Back on the shelf, if they are still ours."""
+        for each in deliveries:
+            if self.owned(each):
+                self.shelf.put(each.queue, each, self._loop.time())
+
+    async def _lane(self, queue: str) -> Lane:
+        opened = await self._link.opened()
+        lane = self._lanes.get(queue)
+        if lane is not None and lane.alive and not lane.missing:
+            return lane
+        if lane is not None and lane.missing:
+            opened.declared.discard(self._names.queue(queue))
+        await self._topology.queue(opened, queue)
+        if lane is None or not lane.alive:
+            lane = await self._new_lane(opened, queue)
+        lane.missing = False
+        return lane
+
+    async def _new_lane(self, opened: Opened, queue: str) -> Lane:
+        name, redelivered = self._names.waiting(queue)
+        opened.declared.discard(redelivered)  # who asked for it when it was deleted has lost the channel
+        await self._topology.kept(opened, redelivered)
+        lane = Lane(queue, name, redelivered, opened, await opened.channel(), self)
+        self._lanes[queue] = self._numbered[lane.number] = lane
+        return lane
+
+    def _find(self, delivery: Delivery) -> tuple[Lane | None, int]:
+        number, tag = delivery.receipt
+        lane = self._numbered.get(number)
+        return (lane if lane is not None and lane.alive else None), tag
+
+    def _came_back(self, delivery: Delivery) -> bool:
+        """Whether it was lost before and was pushed all the same."""
+        if not delivery.lost:
+            return False
+        lane, tag = self._find(delivery)
+        return lane is not None and lane.pushed(tag)
+
+    def _total(self, lane: Lane, room: int) -> int:
+        """How many of this queue may be with us, running or on the shelf."""
+        if self._prefetch:
+            return self._prefetch
+        needed = len(lane.unsettled) - self.shelf.count(lane.queue) + room
+        return needed if self._frugal.get(lane.queue, 0) > 0 else 2 * needed
+
+    def arrived(self, lane: Lane, message: Incoming, tag: int) -> None:
+        """It goes to the shelf; what was fetched is the next one there."""
+        pushed = lane.pushed(tag)
+        put = self.shelf.put if pushed else self.shelf.put_first
+        put(lane.queue, wire.delivery(lane.queue, message, (lane.number, tag), pushed=pushed), self._loop.time())
+        if self._parking is None:
+            self._parking = self._loop.call_later(PARKED_AFTER, self._park)
+
+    def interrupted(self, lane: Lane) -> None:
+        """A lane consumes no more: who waits for its queue starts it again."""
+        self.shelf.wake(lane.queue)
+
+    def ended(self, lane: Lane) -> None:
+        """A lane is no more: nothing that it delivered is ours."""
+        self._numbered.pop(lane.number, None)
+        if self._lanes.get(lane.queue) is lane:
+            del self._lanes[lane.queue]
+            self.shelf.clear(lane.queue)
+        self.shelf.wake()
+
+    def _end(self, queue: str) -> None:
+        """Its queue was deleted. A new queue of the name would push to the old consumer, which would not hear it."""
+        if lane := self._lanes.get(queue):
+            self._keep_running(lane.abandon())
+
+    def _keep_running(self, work: Coroutine[Any, Any, None] | asyncio.Future[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def _park(self) -> None:
+        """Give back the queues of which something has lain on the shelf for too long, and be frugal with them."""
+        self._parking = None
+        now = self._loop.time()
+        oldest = self.shelf.oldest()
+        if oldest is None:
+            return
+        stale = self.shelf.idle(now - PARKED_AFTER)
+        if stale:
+            self._keep_running(self._give_back_parked(stale))
+        self._parking = self._loop.call_later(PARKED_AFTER / 4, self._park)
+
+    async def _give_back_parked(self, queues: Sequence[str]) -> None:
+        with suppress(DriverError):  # then it is tried again
+            await self.give_back(queues)

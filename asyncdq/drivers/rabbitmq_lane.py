@@ -1,0 +1,228 @@
+"""The consumer of one queue, on a channel of its own, for as long as that channel lives.
+
+What has been delivered on a channel can be acknowledged on that channel only, and once: a second time closes it,
+and all its other deliveries go back to the queue. So a receipt is the lane's number and a tag, and the lane forgets
+a tag before it acknowledges it. When the channel dies, everything it delivered is someone else's.
+
+What is on its way to a consumer while the broker cancels it goes back to the queue and counts as lost, though
+nobody died. So a consumer is cancelled when nothing can be on its way: it has all that it may have, or the queue
+is empty. Until then nothing is acknowledged, for that makes room for more.
+
+So the broker's count of returns says little of a message that was pushed: it may have been handed out, or have lain
+on a shelf, or have been on its way. It is taken for one loss, whatever it says, and the message is moved, before it
+is handed out again, to a queue that pushes nothing: there it is fetched when there is room to run it, and what is
+fetched is handed out. Then each return is a loss, and the count is exact: what kills its workers is found out, and
+what was sent to several that died is not taken for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from itertools import count
+from typing import Protocol
+
+from .rabbitmq_link import Channel, Incoming, Opened
+
+SETTLED_AFTER = 0.005
+"""Seconds after the last arrival or acknowledgement in which more may be on its way."""
+
+LOOK_AGAIN = 0.5
+"""Seconds after which to look whether another worker has left something that came back."""
+
+LONG_AGO = 1.0
+PATIENCE = 0.5
+
+_numbers = count(1)
+_MOST = 65535
+_FETCHED = 0  # the number of no consumer
+
+
+class Owner(Protocol):
+    """Who hears of a lane."""
+
+    def arrived(self, lane: Lane, message: Incoming, tag: int) -> None:
+        """A message was pushed, in their order; or it was fetched."""
+
+    def interrupted(self, lane: Lane) -> None:
+        """The broker has ended the consumer: its queue was deleted, or is led by another node now."""
+
+    def ended(self, lane: Lane) -> None:
+        """The channel is gone, and all it delivered with it."""
+
+
+class Lane:
+    """Consumes when told to, as much as it is told to."""
+
+    def __init__(self, queue: str, name: str, redelivered: str, opened: Opened, channel: Channel, owner: Owner) -> None:
+        self.queue = queue
+        self.number = next(_numbers)
+        self.channel = channel
+        self.unsettled: dict[int, int] = {}  # tag -> which of our consumers got it
+        self.settling: set[int] = set()
+        self.missing = False
+        self._name = name
+        self._redelivered = redelivered
+        self._more = False  # came back and is to be fetched, as far as we know
+        self._looked = -LOOK_AGAIN
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._active = self._loop.time()
+        self._consumer = 0  # counts them; the last one is the one that is consuming
+        self._consuming = False
+        self._prefetch = 0
+        self._own = 0  # of `unsettled`, those of the last consumer
+        self._acknowledging = 0
+        self._abandoned = False
+        self._changing = asyncio.Lock()
+        self._opened = opened
+        opened.on_discard.append(lambda: owner.ended(self))
+        channel.closing.add_done_callback(lambda _: owner.ended(self))
+        channel.on_consumer_cancel_callbacks.add(self._cancelled)
+
+    @property
+    def alive(self) -> bool:
+        """Whether what it delivered is still ours, as far as we know."""
+        return not self._abandoned and self._opened.alive and not self.channel.is_closed
+
+    @property
+    def stale(self) -> bool:
+        """Whether so long nothing was heard of the broker that it may have given us up, as after a freeze."""
+        return self._loop.time() - self._active > LONG_AGO
+
+    @property
+    def quiet(self) -> bool:
+        """Whether what was ready has arrived: it is pushed within less than this."""
+        idle = not self._acknowledging and self._loop.time() - self._active > SETTLED_AFTER
+        return idle and self._consuming and self._own < self._prefetch
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to look for what came back."""
+        return self._more or self._loop.time() - self._looked >= LOOK_AGAIN
+
+    def pushed(self, tag: int) -> bool:
+        """Whether this was pushed, and not fetched."""
+        return self.unsettled.get(tag, _FETCHED) != _FETCHED
+
+    def touch(self) -> None:
+        """Something was sent that may bring a delivery."""
+        self._active = self._loop.time()
+
+    def supplied(self, room: int, buffered: int, total: int) -> bool:
+        """Whether the broker would hand us this many without another word; `total`: what all may come to."""
+        if not self._consuming:
+            return False
+        old = len(self.unsettled) - self._own
+        return self._prefetch - self._own + buffered >= room or self._prefetch + old >= total
+
+    async def supply(self, room: int, buffered: int, total: int) -> None:
+        """Consume, with room for that many."""
+        async with self._changing:
+            if self.supplied(room, buffered, total):
+                return
+            if self._consuming and not await self._drained():
+                return  # there is room left, and nothing to fill it
+            await self._stop()
+            # A consumer's prefetch counts its own deliveries only, those of the ones before it come on top.
+            self._prefetch = min(max(1, total - len(self.unsettled)), _MOST)
+            self._consumer += 1
+            self._own = 0
+            number = self._consumer
+            await self.channel.basic_qos(prefetch_count=self._prefetch)
+            await self.channel.basic_consume(self._name, self._receive, consumer_tag=f"{number}")
+            self._consuming = True
+            self.touch()
+
+    def expect(self) -> None:
+        """There is something to be fetched."""
+        self._more = True
+
+    async def fetch(self) -> bool:
+        """Get one message of those that came back, and see whether there are more; whether there was one."""
+        self._looked = self._loop.time()
+        message = await self.channel.basic_get(self._redelivered)
+        self._more = bool(message.message_count)
+        if message.delivery_tag is None:
+            return False
+        self.unsettled[message.delivery_tag] = _FETCHED
+        self._owner.arrived(self, message, message.delivery_tag)
+        return True
+
+    async def seek(self) -> bool:
+        """Whether there is one; it stays where it is."""
+        if not self._more:
+            self._looked = self._loop.time()
+            self._more = (await self.channel.queue_declare(self._redelivered, passive=True)).message_count > 0
+        return self._more
+
+    async def pause(self) -> None:
+        """Consume no more. What was on its way has arrived."""
+        async with self._changing:
+            if self._consuming:
+                await self._drained()
+            await self._stop()
+
+    async def settle_down(self, enough: Callable[[], bool]) -> None:
+        """Return when everything that is ready has arrived, or `enough`; or the broker gives it to others."""
+        deadline = self._loop.time() + PATIENCE
+        while self._loop.time() < deadline:
+            # An answer of the channel: what the queue had sent it before has gone out before it.
+            await self.channel.basic_qos(prefetch_count=self._prefetch)
+            if enough() or self._own >= self._prefetch:
+                return
+            if (await self.channel.queue_declare(self._name, passive=True)).message_count == 0:
+                return
+
+    async def acknowledge(self, tags: Collection[int]) -> None:
+        """Forget these messages for good. When it returns, the broker has heard it on a living channel."""
+        receivers = [self._forget(tag) for tag in tags]
+        self._acknowledging += 1
+        try:
+            async with self._changing:
+                self._own -= receivers.count(self._consumer)
+                for tag in tags:
+                    await self.channel.basic_ack(tag, wait=False)
+            await self.channel.basic_qos(prefetch_count=self._prefetch)
+        finally:
+            self._acknowledging -= 1
+            self.touch()
+
+    async def probe(self) -> None:
+        """Return when the broker has answered on this channel."""
+        await self.channel.basic_qos(prefetch_count=self._prefetch)
+        self.touch()
+
+    def abandon(self) -> asyncio.Future[None]:
+        """What it delivered is nobody's any more; done when the channel is closed."""
+        self._abandoned = True
+        self._owner.ended(self)
+        return asyncio.ensure_future(self.channel.close(ConnectionResetError("the channel is not used any more")))
+
+    def _forget(self, tag: int) -> int:
+        """This one is settled; returns which consumer got it."""
+        self.settling.discard(tag)
+        return self.unsettled.pop(tag, 0)
+
+    async def _drained(self) -> bool:
+        """Wait for what is on its way; returns whether the consumer has all that it may have."""
+        if self._own < self._prefetch:
+            await self.settle_down(lambda: False)
+        return self._own >= self._prefetch
+
+    async def _stop(self) -> None:
+        if self._consuming:
+            self._consuming = False
+            await self.channel.basic_cancel(f"{self._consumer}")
+
+    async def _receive(self, message: Incoming) -> None:
+        tag = message.delivery_tag or 0
+        self.unsettled[tag] = self._consumer
+        self._own += 1
+        self.touch()
+        self._owner.arrived(self, message, tag)
+
+    def _cancelled(self, _: object) -> None:
+        self._consuming = False
+        self.missing = True
+        self._owner.interrupted(self)

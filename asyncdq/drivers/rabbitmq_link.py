@@ -1,0 +1,259 @@
+"""A connection to RabbitMQ, and the one place where the client library and its errors are known.
+
+The typed seam: of aio-pika we use the layer that it stands on, aiormq. Above it, aio-pika makes several objects
+per message and brings connections back by itself, with everything that was under way forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import aiormq
+from aio_pika import exceptions as pika
+
+from ..errors import AsyncdqError, ConfigurationError, ConnectionLost, DriverError
+from .rabbitmq_address import Address
+
+OLDEST = (3, 10)
+"""The first version whose quorum queues can delay."""
+
+Properties = aiormq.spec.Basic.Properties
+
+Refused = pika.ChannelClosed
+"""The server closed the channel because it did not like a request on it."""
+
+Missing = pika.ChannelNotFoundEntity
+Locked = aiormq.exceptions.ChannelLockedResource
+Unroutable = pika.PublishError
+
+_BROKEN = (pika.AMQPError, ConnectionError, OSError, RuntimeError, StopAsyncIteration)
+
+# What it says there we raise as errors, with the words that help; a worker would else show each lost
+# connection several times, with a traceback. Who wants to read it sets a level.
+for _name in ("aiormq.connection", "aiormq.channel"):
+    if logging.getLogger(_name).level == logging.NOTSET:
+        logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+
+class Incoming(Protocol):
+    """What we use of a delivered message."""
+
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def delivery_tag(self) -> int | None: ...
+    @property
+    def message_count(self) -> int | None: ...
+    @property
+    def header(self) -> Any: ...
+
+
+class Declared(Protocol):
+    """The answer to a declaration, a deletion or a purge."""
+
+    message_count: int
+
+
+class Channel(Protocol):
+    """What we use of a channel of aiormq."""
+
+    closing: asyncio.Future[Any]
+    on_consumer_cancel_callbacks: set[Callable[[Any], Any]]
+
+    @property
+    def is_closed(self) -> bool: ...
+    async def close(self, exc: Any = ..., timeout: float | None = ...) -> None: ...
+    async def basic_qos(self, *, prefetch_count: int) -> Any: ...
+    async def basic_consume(
+        self, queue: str, consumer_callback: Callable[[Any], Any], *, consumer_tag: str, arguments: Any = ...
+    ) -> Any: ...
+    async def basic_cancel(self, consumer_tag: str) -> Any: ...
+    async def basic_get(self, queue: str) -> Incoming: ...
+    async def basic_ack(self, delivery_tag: int, multiple: bool = ..., wait: bool = ...) -> None: ...
+    async def basic_publish(
+        self, body: bytes, *, exchange: str, routing_key: str, properties: Any, mandatory: bool, wait: bool
+    ) -> Any: ...
+    async def exchange_declare(self, exchange: str, *, exchange_type: str, durable: bool) -> Any: ...
+    async def exchange_bind(self, destination: str, source: str, routing_key: str) -> Any: ...
+    async def queue_declare(
+        self, queue: str, *, passive: bool = ..., durable: bool = ..., exclusive: bool = ..., arguments: Any = ...
+    ) -> Declared: ...
+    async def queue_bind(self, queue: str, exchange: str, routing_key: str) -> Any: ...
+    async def queue_delete(self, queue: str) -> Any: ...
+    async def queue_purge(self, queue: str) -> Declared: ...
+
+
+class _Connection(Protocol):
+    server_properties: Mapping[str, Any]
+    connection_tune: Any
+    channels: Mapping[int, Any]
+
+    @property
+    def is_closed(self) -> bool: ...
+    async def connect(self) -> bool: ...
+    async def close(self, exc: Any, timeout: float | None = ...) -> None: ...
+    async def ready(self) -> None: ...
+    async def channel(self, channel_number: int, *, publisher_confirms: bool, on_return_raises: bool = ...) -> Any: ...
+
+
+@dataclass(slots=True, eq=False)
+class Opened:
+    """One life of a connection. `declared` holds the names that are known to be there."""
+
+    connection: _Connection
+    address: Address
+    declared: set[str] = field(default_factory=set[str])
+    on_discard: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+    discarded: bool = False
+    channels: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether nothing is known against it."""
+        return not self.discarded and not self.connection.is_closed
+
+    def discard(self) -> None:
+        """Nothing on it counts any more, also while it is still being closed."""
+        self.discarded = True
+        for told in self.on_discard:
+            told()
+
+    async def channel(self, *, confirms: bool = False) -> Channel:
+        """One more channel; with `confirms`, a publish on it ends when the message is stored."""
+        made = await self.connection.channel(self._number(), publisher_confirms=confirms, on_return_raises=True)
+        return cast("Channel", made)
+
+    def _number(self) -> int:
+        """One that was not used lately.
+
+        Left alone, the library opens a number again that the broker has closed, before it has confirmed that: then
+        the broker ends the whole connection.
+        """
+        most = self.connection.connection_tune.channel_max or 2047
+        for _ in range(most):
+            self.channels = self.channels % most + 1
+            if self.channels not in self.connection.channels:
+                return self.channels
+        raise DriverError(f"the RabbitMQ at {self.address} allows {most} channels, and all are in use: one per queue")
+
+    async def unblocked(self) -> None:
+        """Return when the broker lets us publish."""
+        await self.connection.ready()
+
+
+class Link:
+    """A connection that is opened when it is needed, and again after it broke. Of one event loop."""
+
+    def __init__(self, address: Address, timeout: float) -> None:
+        self.address = address
+        self.timeout = timeout
+        self._opened: Opened | None = None
+        self._opening = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def opened(self) -> Opened:
+        """The connection. Raises `ConfigurationError` if trying again makes no sense."""
+        async with self._opening:
+            if self._opened is None or not self._opened.alive:
+                self._opened = await _open(self.address)
+            return self._opened
+
+    def discard(self) -> None:
+        """Use another connection from now on: this one does not answer."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.discard()
+            task = asyncio.get_running_loop().create_task(_close(opened), name="asyncdq-rabbitmq-close")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Close it, and wait for those that are being discarded."""
+        self.discard()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+
+async def _open(address: Address) -> Opened:
+    connection = cast("_Connection", aiormq.Connection(address.url))
+    try:
+        await connection.connect()
+    except BaseException:
+        await connection.close(ConnectionResetError("not opened"))
+        raise
+    version = str(connection.server_properties.get("version", ""))
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers < OLDEST:
+        await connection.close(ConnectionResetError("not used"))
+        raise ConfigurationError(f"the server at {address} is RabbitMQ {version}; 3.10 or newer is needed")
+    return Opened(connection, address)
+
+
+async def _close(opened: Opened) -> None:
+    try:
+        # With an error of our own: by default it cancels whoever waits for an answer.
+        await opened.connection.close(ConnectionResetError("the connection was closed"), timeout=3)
+    except (TimeoutError, *_BROKEN):
+        pass  # it is given up in any case
+
+
+@contextmanager
+def explained(address: Address) -> Generator[None]:
+    """Errors of the client library become ours here, and nowhere else."""
+    try:
+        yield
+    except AsyncdqError:
+        raise
+    except TimeoutError as error:
+        raise ConnectionLost(f"the RabbitMQ at {address} did not answer in time") from error
+    except (Exception, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and _is_ours():
+            raise
+        # The library says `Exception` and no more to who waits for an answer while it closes.
+        if type(error) is not Exception and not isinstance(error, (*_BROKEN, asyncio.CancelledError)):
+            raise
+        raise explain(error, address) from error
+
+
+def explain(error: BaseException, address: Address) -> AsyncdqError:
+    """What an error of the client library means to the core."""
+    text = str(error)
+    if isinstance(error, (pika.AuthenticationError, pika.ProbableAuthenticationError)):
+        return ConfigurationError(f"the RabbitMQ at {address} refuses this user and password")
+    if "Connection.Close" in text or "NOT_ALLOWED" in text:
+        return ConfigurationError(f"the RabbitMQ at {address} does not let this user into this virtual host")
+    if isinstance(error, Unroutable):
+        return DriverError("RabbitMQ has no queue for this message any more, and did not store it: enqueue it again")
+    if isinstance(error, pika.DeliveryError):
+        return ConnectionLost(f"the RabbitMQ at {address} could not store this now")
+    if isinstance(error, aiormq.exceptions.ChannelAccessRefused):
+        return ConfigurationError(f"the RabbitMQ at {address} refuses: {text}")
+    if isinstance(error, pika.ChannelPreconditionFailed) and "inequivalent" in text:
+        return ConfigurationError(f"the RabbitMQ at {address} has this name already, made otherwise: {text}")
+    if isinstance(error, Missing):
+        return ConnectionLost(f"a queue was deleted at the RabbitMQ at {address} while it was in use: {text}")
+    if isinstance(error, Refused) and error.args[:1] != (None,):  # that is one which we have closed
+        return DriverError(f"the RabbitMQ at {address} refuses: {text}")
+    return ConnectionLost(f"the connection to the RabbitMQ at {address} is lost: {text or type(error).__name__}")
+
+
+async def within(link: Link, call: Awaitable[Any]) -> Any:
+    """The answer of a call, in time. Raises `ConnectionLost` otherwise, and the connection is used no more."""
+    with explained(link.address):
+        try:
+            async with asyncio.timeout(link.timeout):
+                return await call
+        except TimeoutError:
+            link.discard()
+            raise
+
+
+def _is_ours() -> bool:
+    """Whether this cancellation was asked for by someone; the library cancels who waits on what it closes."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

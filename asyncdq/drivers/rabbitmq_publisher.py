@@ -1,0 +1,122 @@
+"""Publishing: on a connection of its own, because a broker that is short of memory or disk stops those who publish."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+
+from ..errors import AsyncdqError, ConnectionLost, DriverError
+from .rabbitmq_link import Channel, Link, Opened, Unroutable, explained, within
+from .rabbitmq_names import Names
+from .rabbitmq_topology import Topology
+from .rabbitmq_wire import Parcel
+
+Failure = AsyncdqError | None
+
+
+class Publisher:
+    """Stores messages, all at once and each confirmed. Belongs to the event loop in which it was made."""
+
+    def __init__(self, link: Link, topology: Topology, names: Names) -> None:
+        self._link = link
+        self._topology = topology
+        self._names = names
+        self.on_missing: Callable[[str], None] = lambda queue: None
+        self._channel: tuple[Opened, Channel] | None = None
+        self._opening = asyncio.Lock()
+
+    async def publish(self, parcels: Sequence[Parcel]) -> list[Failure]:
+        """For each None if it is stored, or what is wrong. Raises if not even one was tried."""
+        opened, channel = await within(self._link, self._ready(parcels))
+        loop = asyncio.get_running_loop()
+        trips = [loop.create_task(_publish(channel, parcel)) for parcel in parcels]
+        _, late = await asyncio.wait(trips, timeout=self._link.timeout)
+        if late:
+            blocked = await self._blocked(opened)
+            self._link.discard()
+            for trip in late:
+                trip.cancel()
+            await asyncio.wait(late)
+        else:
+            blocked = False
+        return [self._result(opened, trip, blocked) for trip in trips]
+
+    async def insist(self, parcels: Sequence[Parcel]) -> list[Failure]:
+        """The same, but what has lost its queue makes it again; `on_missing` is told before."""
+        results = await self.publish(parcels)
+        missing = [place for place, error in enumerate(results) if error and isinstance(error.__cause__, Unroutable)]
+        if missing:
+            for queue in {parcels[each].queue for each in missing}:
+                self.on_missing(queue)
+            for place, result in zip(missing, await self.publish([parcels[each] for each in missing]), strict=True):
+                results[place] = result
+        return results
+
+    async def _ready(self, parcels: Collection[Parcel]) -> tuple[Opened, Channel]:
+        opened = await self._link.opened()
+        if await self._blocked(opened):
+            await self._wait_until_unblocked(opened)
+        async with self._opening:
+            for queue in {parcel.queue for parcel in parcels if parcel.exchange}:
+                await self._topology.queue(opened, queue)
+            for exchange in {parcel.exchange for parcel in parcels} - {"", self._names.exchange}:
+                await self._topology.ladder(opened, exchange)
+            for name in {parcel.key for parcel in parcels if not parcel.exchange}:
+                await self._topology.kept(opened, name)
+            if self._channel is None or self._channel[0] is not opened or self._channel[1].is_closed:
+                self._channel = opened, await opened.channel(confirms=True)
+            return self._channel
+
+    async def _wait_until_unblocked(self, opened: Opened) -> None:
+        try:
+            async with asyncio.timeout(self._link.timeout * 0.9):
+                await opened.unblocked()
+        except TimeoutError:
+            raise ConnectionLost(_blocked_text(self._link)) from None
+
+    async def _blocked(self, opened: Opened) -> bool:
+        try:
+            async with asyncio.timeout(0.01):
+                await opened.unblocked()
+        except TimeoutError:
+            return True
+        return False
+
+    def _result(self, opened: Opened, trip: asyncio.Task[None], blocked: bool) -> Failure:
+        try:
+            with explained(self._link.address):
+                if trip.cancelled():
+                    raise TimeoutError
+                trip.result()
+        except AsyncdqError as error:
+            if isinstance(error.__cause__, Unroutable):
+                self._topology.forget(opened)
+            if blocked and isinstance(error.__cause__, TimeoutError):
+                return ConnectionLost(_blocked_text(self._link))
+            return error
+        return None
+
+
+async def _publish(channel: Channel, parcel: Parcel) -> None:
+    await channel.basic_publish(
+        parcel.body,
+        exchange=parcel.exchange,
+        routing_key=parcel.key,
+        properties=parcel.properties,
+        mandatory=True,
+        wait=False,
+    )
+
+
+def _blocked_text(link: Link) -> str:
+    return f"the RabbitMQ at {link.address} takes no messages: it is short of memory or disk (an alarm is set there)"
+
+
+def raised(failures: Sequence[Failure]) -> None:
+    """Raise the first of these errors, if there is one; a lost connection before any other."""
+    errors = [failure for failure in failures if failure is not None]
+    for error in errors:
+        if isinstance(error, ConnectionLost):
+            raise error
+    if errors:
+        raise errors[0] if isinstance(errors[0], DriverError) else DriverError(str(errors[0])) from errors[0]
