@@ -13,6 +13,7 @@ from collections import abc
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin
 from uuid import UUID
 
@@ -36,6 +37,7 @@ _PLAIN: frozenset[Any] = frozenset(
 )
 
 
+@cache
 def fitter(function: Callable[..., Any]) -> Fitter | None:
     """What fits the arguments of a call to the annotations of `function`; None if none of them needs it.
 

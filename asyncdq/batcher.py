@@ -36,8 +36,7 @@ class Batcher(Generic[Item, Result]):
     def put(self, item: Item, done: Callable[[Result | BaseException], None]) -> None:
         """Send `item` with the next batch, and call `done` with its result or error."""
         self._pending.append((item, done))
-        if self._sending is None:
-            self._sending = asyncio.get_running_loop().create_task(self._run())
+        self._keep_sending()
 
     async def call(self, item: Item) -> Result:
         """Send `item` with the next batch and wait for its result. A cancelled caller does not unsend it."""
@@ -56,14 +55,20 @@ class Batcher(Generic[Item, Result]):
 
     async def drain(self) -> None:
         """Return when everything that was put in has its result."""
-        while self._sending is not None:
-            await asyncio.wait([self._sending])
+        while self._pending or self._sending is not None:
+            await asyncio.wait([self._keep_sending()])
 
     def abandon(self) -> None:
         """Forget what has no result yet; its `done` is never called."""
         self._pending.clear()
         if self._sending is not None:
             self._sending.cancel()
+
+    def _keep_sending(self) -> asyncio.Task[None]:
+        """What sends. A loop that is torn down may cancel it before it has begun: then it is begun again."""
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.get_running_loop().create_task(self._run())
+        return self._sending
 
     async def _run(self) -> None:
         try:

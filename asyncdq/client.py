@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
 from weakref import WeakKeyDictionary
@@ -18,10 +18,11 @@ from .errors import BodyTooLarge, ConnectionLost, DriverError, InvalidCall, Task
 from .events.base import Emitter
 from .events.hub import Hub
 from .events.types import TaskEnqueued
-from .message import Call, CallOptions, Enqueued, Message
+from .message import UNSAID, Call, CallOptions, Enqueued, Message
 from .names import check_queue, check_task, new_id
 from .ranges import check_options, delay_of
 from .serializers.base import Serializer
+from .signing import BLANK, Keyring
 
 P = ParamSpec("P")
 T_co = TypeVar("T_co", covariant=True)
@@ -54,15 +55,20 @@ class Client:
         serializer: Serializer | str = "msgpack",
         default_queue: str = "default",
         emitters: Iterable[Emitter] = (),
+        signing_keys: Iterable[str] | str = (),
     ) -> None:
-        """`driver` is a driver or its URL; `emitters` hear of what is enqueued. Raises ConfigurationError."""
+        """`driver` is a driver or its URL; `emitters` hear of what is enqueued; the first of `signing_keys` signs it.
+
+        Raises ConfigurationError.
+        """
         self.driver = resolve(driver)
         self.serializer = serializers.load(serializer)
         self.default_queue = check_queue(default_queue)
         self.events = Hub.of(emitters)
+        self.keyring = Keyring.of(signing_keys)
         self._owns_driver = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._batcher = Batcher[Message, bool](self._store, self.driver.limits.batch)
+        self._batcher: Batcher[Message, bool] = Batcher(self._store, self.driver.limits.batch)
 
     @classmethod
     def from_url(
@@ -72,9 +78,12 @@ class Client:
         serializer: Serializer | str = "msgpack",
         default_queue: str = "default",
         emitters: Iterable[Emitter] = (),
+        signing_keys: Iterable[str] | str = (),
     ) -> Self:
         """A client on the driver that the URL's scheme names, for example `sqlite://tasks.db`."""
-        return cls(url, serializer=serializer, default_queue=default_queue, emitters=emitters)
+        return cls(
+            url, serializer=serializer, default_queue=default_queue, emitters=emitters, signing_keys=signing_keys
+        )
 
     async def open(self, *, ambient: bool = True) -> None:
         """Connect the driver unless it is connected, and create what it needs. Raises DriverError.
@@ -159,20 +168,20 @@ class Client:
         delay, most = delay_of(options, call.name), self.driver.limits.delay
         if most is not None and delay > most:
             raise InvalidCall(f"{call.name}: a delay of {delay} s is over this backend's {most} s")
-        envelope = Envelope(
-            call.name,
-            self.serializer.content_type,
-            self._written(call),
-            _carried(options),
-            {},
-        )
-        body, limit = encode(envelope), self.driver.limits.body
+        id, queue = options.id or new_id(), options.queue or self.default_queue
+        body, limit = self._body(call, id, queue), self.driver.limits.body
         if len(body) > limit:
             raise BodyTooLarge(
                 f"{call.name}: the message has {len(body)} bytes, over this backend's {limit}; "
                 "store the data elsewhere and enqueue its key"
             )
-        return Message(options.id or new_id(), options.queue or self.default_queue, body, delay)
+        return Message(id, queue, body, delay)
+
+    def _body(self, call: Call[Any], id: str, queue: str) -> bytes:
+        headers: Mapping[str, str] = {} if self.keyring is None else BLANK
+        args, options = self._written(call), _carried(call.options)
+        body = encode(Envelope(call.name, self.serializer.content_type, args, options, headers))
+        return body if self.keyring is None else self.keyring.sign(id, queue, body)
 
     def _written(self, call: Call[Any]) -> bytes:
         try:
@@ -190,7 +199,7 @@ class Client:
             if len(messages) == 1:
                 return [error]
             return [_among(message, error.stored) or (await self._store([message]))[0] for message in messages]
-        return [not _among(message, known) for message in messages]
+        return _new(messages, known)
 
     async def _store_many(self, calls: Sequence[Call[Any]], messages: list[Message]) -> list[bool]:
         created: list[bool] = []
@@ -203,7 +212,7 @@ class Client:
                 error.stored = (*stored, *error.stored)
                 raise
             stored += part
-            new = [not _among(message, known) for message in part]
+            new = _new(part, known)
             _tell(self.events, calls[start : start + len(part)], part, new)  # now: a buffer of events is bounded
             created += new
         return created
@@ -231,12 +240,19 @@ def _tell(events: Hub | None, calls: Sequence[Call[Any]], messages: list[Message
             )
 
 
+def _new(messages: Sequence[Message], known: Sequence[Message]) -> list[bool]:
+    """Which of the messages were not known before."""
+    return [not _among(message, known) for message in messages] if known else [True] * len(messages)
+
+
 def _among(message: Message, messages: Sequence[Message]) -> bool:
     return any(message is other for other in messages)  # by identity: one batch may hold equal messages
 
 
 def _carried(options: CallOptions) -> dict[str, Any]:
     carried: dict[str, Any] = {"enqueued_at": time.time()}
+    if options is UNSAID:
+        return carried
     for name in _CARRIED:
         value = getattr(options, name)
         if value is not None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from .message import Call, Enqueued
+from .value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CurrentTask:
     """The task that is running here.
 
@@ -39,13 +39,14 @@ class Sender(Protocol):
         ...
 
 
-running: ContextVar[CurrentTask] = ContextVar("asyncdq.running")
+running: ContextVar[Callable[[], CurrentTask]] = ContextVar("asyncdq.running")  # asked by few tasks, so made for those
 sender: ContextVar[Sender] = ContextVar("asyncdq.sender")  # set while a task runs: its worker's client
 
 
 def current_task() -> CurrentTask:
     """The task that is running here: in its coroutine, its thread or its process. Elsewhere a LookupError."""
     try:
-        return running.get()
+        current = running.get()
     except LookupError:
         raise LookupError("current_task(): no task is running here; call it from inside a task") from None
+    return current()

@@ -69,7 +69,13 @@ def _from_settings() -> Client:
     settings = load()
     driver = drivers.from_url(settings.driver_url())
     queue = settings.task_defaults_queue
-    return Client(driver, serializer=settings.serializer, default_queue=queue, emitters=emitters_of(settings))
+    return Client(
+        driver,
+        serializer=settings.serializer,
+        default_queue=queue,
+        emitters=emitters_of(settings),
+        signing_keys=settings.signing_keys or (),
+    )
 
 
 def emitters_of(settings: Settings) -> list[Emitter]:

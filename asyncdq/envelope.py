@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from msgpack import Unpacker, packb, unpackb
 
 from .errors import NewerEnvelope, UndecodableBody, UnserializableArgument
 from .ranges import LEAST
+from .value import value
 
 VERSION = 1
 LONGEST_ARRAY = 1024  # elements; lists are allocated as they are announced, so an announcement is not believed
@@ -26,7 +26,7 @@ _BOUNDS: dict[str, tuple[frozenset[type], float, float]] = {  # the types, the l
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Envelope:
     """One call as it is stored. `args` is what the serializer of `content_type` wrote.
 
@@ -93,15 +93,15 @@ def _version_of(body: bytes) -> object:
 
 
 def _check_options(options: dict[Any, Any]) -> None:
-    for key, value in options.items():
+    for key, option in options.items():
         if type(key) is not str:
             raise UndecodableBody("a key in the options of the envelope is not a text")
         bounds = _BOUNDS.get(key)
-        if bounds and not (type(value) in bounds[0] and bounds[1] <= value < bounds[2]):
-            raise UndecodableBody(f"the option {key} of the envelope cannot be {value!r:.80}")
+        if bounds and not (type(option) in bounds[0] and bounds[1] <= option < bounds[2]):
+            raise UndecodableBody(f"the option {key} of the envelope cannot be {option!r:.80}")
 
 
 def _check_headers(headers: dict[Any, Any]) -> None:
-    for key, value in headers.items():
-        if type(key) is not str or type(value) is not str:
+    for key, text in headers.items():
+        if type(key) is not str or type(text) is not str:
             raise UndecodableBody("the headers of the envelope are not all texts")

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 
 from .errors import InvalidCall, TaskError
-from .message import CallOptions
+from .message import UNSAID, CallOptions
 from .names import check_id, check_queue
 
 LEAST = {"delay": 0.0, "retry_delay": 0.0, "timeout": 0.001, "visibility_timeout": 0.1}
@@ -15,6 +15,8 @@ LEAST = {"delay": 0.0, "retry_delay": 0.0, "timeout": 0.001, "visibility_timeout
 
 def check_options(options: CallOptions, owner: str, error: type[TaskError] = InvalidCall) -> None:
     """Raise `error` for the first option of `owner` that is out of range, ConfigurationError for a queue name."""
+    if options is UNSAID:
+        return
     for name, least in LEAST.items():
         value = getattr(options, name)
         if value is not None:

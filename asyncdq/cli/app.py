@@ -16,36 +16,57 @@ from typer.main import get_command
 
 from .. import __version__
 from ..errors import AsyncdqError, ConfigurationError, SerializationError, TaskError
-from . import dead, enqueue, events, migrate, queues, worker
-from .parameters import Command, with_settings
+from ..names import shown
+from ..url import masked
+from .group import Branch, Entry, Group, plain
 
-EPILOG = (
-    "Each option is also a variable (--sqlite-path: ASYNCDQ_SQLITE_PATH) and a key of [tool.asyncdq] (sqlite_path)."
-)
+LONGEST = 1000
+"""Characters of an error at most; the middle of a longer one is left out."""
 
-# Plain help: what draws the boxes would cost each start more than everything else here.
-app = typer.Typer(name="asyncdq", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-letters = typer.Typer(rich_markup_mode=None, help="Look at dead letters, run them again or delete them.")
 
-COMMANDS: dict[str, Command] = {
-    "worker": worker.worker,
-    "enqueue": enqueue.enqueue,
-    "queues": queues.queues,
-    "purge": queues.purge,
-    "migrate": migrate.migrate,
-    "events": events.events,
-}
-LETTERS: dict[str, Command] = {
-    "list": dead.list,
-    "show": dead.show,
-    "requeue": dead.requeue,
-    "delete": dead.delete,
-}
-for name, command in COMMANDS.items():
-    app.command(name, epilog=EPILOG)(with_settings(name, command))
-for name, command in LETTERS.items():
-    letters.command(name, epilog=EPILOG)(with_settings("dead", command))
-app.add_typer(letters, name="dead")
+class Letters(Group):
+    """`asyncdq dead`."""
+
+    table = {
+        "list": Entry("List the dead letters of a queue.", "dead", "list", "dead"),
+        "show": Entry("Show one dead letter: why and when it died, its error and traceback.", "dead", "show", "dead"),
+        "requeue": Entry(
+            "Make dead letters ready again, with the same ids and fresh attempts.", "dead", "requeue", "dead"
+        ),
+        "delete": Entry("Delete dead letters for good.", "dead", "delete", "dead"),
+    }
+
+
+class Commands(Group):
+    """`asyncdq`."""
+
+    table = {
+        "worker": Entry(
+            "Run the tasks of MODULES, or of the tasks.py files found here, until told to stop.",
+            "worker",
+            "worker",
+            "worker",
+        ),
+        "enqueue": Entry("Enqueue a task by its name and print its id.", "enqueue", "enqueue", "enqueue"),
+        "queues": Entry(
+            "Show how many tasks each queue holds: ready, delayed, leased (running) and dead.",
+            "queues",
+            "queues",
+            "queues",
+        ),
+        "purge": Entry(
+            "Delete what waits in a queue, ready or delayed; never what runs, nor its dead letters.",
+            "queues",
+            "purge",
+            "purge",
+        ),
+        "migrate": Entry("Bring the backend's schema up to date.", "migrate", "migrate", "migrate"),
+        "events": Entry("Print what happens to tasks and workers, live, until Ctrl-C.", "events", "events", "events"),
+        "dead": Branch("Look at dead letters, run them again or delete them.", Letters),
+    }
+
+
+app = plain(Commands)
 
 
 def _show_version(wanted: bool) -> None:
@@ -74,21 +95,36 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         return 1
-    except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted", 130)
-    except (ConfigurationError, TaskError, SerializationError) as error:
-        return _complain(str(error), 2)
-    except AsyncdqError as error:
-        return _complain(str(error), 1)
-    except Exception as error:
-        # What typer finds wrong with the arguments; the name of its class depends on typer's version.
-        said = getattr(error, "format_message", None)
-        if said is None:
+    except BaseException as error:
+        complaint = _complaint(error)
+        if complaint is None:
             raise
-        return _complain(str(said()), 2)
+        message, code = complaint
+        print("error:", _one_line(_without_urls(message, arguments or sys.argv[1:])), file=sys.stderr)
     return code if isinstance(code, int) else 0
 
 
-def _complain(message: str, code: int) -> int:
-    print("error:", " ".join(message.split()), file=sys.stderr)
-    return code
+def _complaint(error: BaseException) -> tuple[str, int] | None:
+    """What there is to say of an error, and the exit code; None if it is a bug."""
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return "interrupted", 130
+    if isinstance(error, AsyncdqError):
+        wrong = isinstance(error, (ConfigurationError, TaskError, SerializationError))
+        return str(error), 2 if wrong else 1
+    # What typer finds wrong with the arguments; the name of its class depends on typer's version.
+    said = getattr(error, "format_message", None)
+    return None if said is None else (str(said()), 2)
+
+
+def _one_line(message: str) -> str:
+    line = shown(" ".join(message.split()))
+    # What was typed may be a file's content by mistake.
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"
+
+
+def _without_urls(message: str, arguments: Sequence[str]) -> str:
+    """The message with no URL that was typed where none belongs: it may hold a password."""
+    for word in arguments:
+        if "://" in word:
+            message = message.replace(word, masked(word)).replace(repr(word)[1:-1], masked(word))
+    return message

@@ -12,7 +12,7 @@ from ..drivers.base import BaseDriver, DeadLetters
 from ..envelope import decode
 from ..errors import AsyncdqError, ConfigurationError
 from ..message import REASONS, DeadLetter
-from ..names import check_queue
+from ..names import check_queue, shown
 from ..settings import Settings
 from .driver import ask, confirm, dead_letters
 from .table import moment, print_table
@@ -54,15 +54,15 @@ def show(
     check_queue(queue)
     letter = ask(settings, lambda driver: dead_letters(driver).dead_letter(queue, id))
     if letter is None:
-        typer.echo(f"error: {queue} has no dead letter {id}", err=True)
-        raise typer.Exit(1)
+        raise AsyncdqError(f"{queue} has no dead letter {id}")
     if as_json:
         print(json.dumps(about(letter)))
         return
     for key, value in about(letter).items():
         if key != "detail":
-            print(f"{key + ':':13}{value}")
-    print(f"{'means:':13}{REASONS.get(letter.reason, 'unknown to this version')}\n\n{letter.detail}".rstrip())
+            print(f"{key + ':':13}{shown(str(value))}")
+    detail = "\n".join(map(shown, letter.detail.splitlines()))
+    print(f"{'means:':13}{REASONS.get(letter.reason, 'unknown to this version')}\n\n{detail}".rstrip())
 
 
 def requeue(settings: Settings, queue: Queue, ids: Ids = None, all: All = False) -> None:
@@ -123,8 +123,7 @@ def _move(settings: Settings, queue: str, ids: Sequence[str], all: bool, move: M
     print(f"{done} {len(moved)} of {queue}")
     missing = sorted(set(wanted) - set(moved))
     if missing:
-        typer.echo(f"error: not {done}: {', '.join(missing)} (no dead letter, or waiting or running again)", err=True)
-        raise typer.Exit(1)
+        raise AsyncdqError(f"not {done}: {', '.join(missing)} (no dead letter, or waiting or running again)")
 
 
 async def _page(letters: DeadLetters, queue: str, limit: int) -> Sequence[DeadLetter]:

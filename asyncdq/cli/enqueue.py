@@ -63,6 +63,8 @@ def parse(text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
         value: dict[str, Any] | list[Any] | str | float | None = json.loads(text)
     except ValueError as error:
         raise InvalidCall(f"ARGS_JSON is not JSON: {error}") from None
+    except RecursionError:
+        raise InvalidCall("ARGS_JSON is nested too deeply") from None
     if isinstance(value, list):
         return tuple(value), {}
     if isinstance(value, dict):
@@ -76,6 +78,7 @@ async def _send(settings: Settings, call: Call[Any]) -> Enqueued[Any]:
         serializer=settings.serializer,
         default_queue=settings.task_defaults_queue,
         emitters=emitters_of(settings),
+        signing_keys=settings.signing_keys or (),
     )
     async with client:
         return (await client.enqueue_many([call]))[0]

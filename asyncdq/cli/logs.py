@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -20,8 +21,16 @@ class TextFormatter(logging.Formatter):
     """Time, level and message; a traceback follows on lines of its own."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)-7s %(message)s", "%Y-%m-%d %H:%M:%S")
-        self.default_msec_format = "%s.%03d"
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s")
+        self._second = -1
+        self._text = ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - its name in logging
+        """Written once per second, for that takes longer than the rest of the line."""
+        second = int(record.created)
+        if second != self._second:
+            self._second, self._text = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+        return self._text
 
 
 class JsonFormatter(logging.Formatter):

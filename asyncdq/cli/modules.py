@@ -40,6 +40,8 @@ def discover(folder: Path) -> list[str]:
 
 
 def _import(name: str) -> None:
+    if "://" in name:  # not repeated: it may hold a password
+        raise ConfigurationError("a URL is no module with tasks; write --url before it")
     if name.endswith(".py") or "/" in name:
         dotted = name.removesuffix(".py").strip("./").replace("/", ".")
         raise ConfigurationError(f"{name!r} is a file; name its module: asyncdq worker {dotted}")

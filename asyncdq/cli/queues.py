@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -19,10 +20,17 @@ STATES = ("ready", "delayed", "leased", "dead")
 
 
 def queues(
-    settings: Settings, as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
+    settings: Settings,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="QUEUES", help="Only these. Unset: all; on RabbitMQ those of the settings."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show how many tasks each queue holds: ready, delayed, leased (running) and dead."""
-    stats = ask(settings, lambda driver: _stats(driver, settings.queues))
+    for name in names or ():
+        check_queue(name)
+    stats = ask(settings, lambda driver: _stats(driver, names or (), settings.queues))
     if as_json:
         print(json.dumps({queue: asdict(counts) for queue, counts in stats.items()}))
     elif not stats:
@@ -43,10 +51,12 @@ def purge(
     print(f"deleted {'all' if deleted is None else deleted} from {queue}")
 
 
-async def _stats(driver: BaseDriver, known: tuple[str, ...]) -> dict[str, QueueStats]:
-    """The counts of all queues; of those in the settings where the broker cannot list."""
-    names = await driver.queues()
-    return {queue: await driver.stats(queue) for queue in (known if names is None else sorted(names))}
+async def _stats(driver: BaseDriver, named: Sequence[str], known: Sequence[str]) -> dict[str, QueueStats]:
+    """The counts of the queues named, else of all; of those in the settings where the broker cannot list."""
+    if not named:
+        found = await driver.queues()
+        named = known if found is None else sorted(found)
+    return {queue: await driver.stats(queue) for queue in named}
 
 
 def _row(queue: str, counts: QueueStats) -> list[str]:

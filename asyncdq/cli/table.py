@@ -6,9 +6,12 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from ..names import shown
+
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print the rows under their heads."""
+    rows = [[shown(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _draw(heads, rows)
     else:

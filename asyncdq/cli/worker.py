@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -14,7 +15,8 @@ from .. import __version__
 from ..default import emitters_of
 from ..errors import ConfigurationError, ExecutionError, MissingExtra
 from ..retry import RetryPolicy
-from ..settings import Settings, masked, strays
+from ..settings import Settings, strays
+from ..url import masked
 from . import logs
 from .driver import new_driver
 from .modules import import_modules
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asyncdq.worker")
 
+PYTHONS_THRESHOLD = gc.get_threshold()
 LAST_THREADS = 3.0  # seconds that threads which tasks have left running get when the worker has ended
 
 
@@ -37,6 +40,7 @@ def worker(settings: Settings) -> None:
     for stray in strays():
         logger.warning("%s", stray)
     modules = import_modules(settings.tasks)
+    _collect_less_often()
     new_loop = _loop_factory(settings.uvloop)
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -44,6 +48,18 @@ def worker(settings: Settings) -> None:
     except SystemExit as error:
         # asyncio lets it through from any asyncio task: one that a task started, since ours do not.
         raise ExecutionError("something that a task started called sys.exit(), which ended the worker") from error
+
+
+def _collect_less_often() -> None:
+    """Garbage collections cost a worker a fifth of its CPU, and find next to nothing: what a task leaves has no cycles.
+
+    What has been imported is not looked at any more. Unless a module of tasks has set it, the youngest generation is
+    looked at every 10,000 objects, where Python's default is some hundred or thousand.
+    """
+    gc.collect()
+    gc.freeze()
+    if gc.get_threshold() == PYTHONS_THRESHOLD:
+        gc.set_threshold(10_000, *PYTHONS_THRESHOLD[1:])
 
 
 async def _work(settings: Settings, modules: Sequence[str]) -> None:
@@ -96,6 +112,8 @@ def _build(settings: Settings) -> Worker:
         default_queue=settings.task_defaults_queue,
         attempts_cap=settings.attempts_cap,
         emitters=emitters_of(settings),
+        signing_keys=settings.signing_keys or (),
+        accept_unsigned=settings.accept_unsigned,
     )
 
 

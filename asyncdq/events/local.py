@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from typing import final
 
 from .types import Event
 from .wire import facts, line
@@ -14,11 +15,12 @@ _log = logging.getLogger("asyncdq.events")
 Listener = Callable[[Event], Awaitable[None] | None]
 
 
+@final
 class InProcessEmitter:
     """Calls a function with each event, and awaits it if it is a coroutine function.
 
-    The function runs in the event loop of the work and must not block. If it raises, the next event comes all
-    the same: the first error is logged, `failed` counts them.
+    The function runs in the event loop of the work and must not block. It has 5 seconds for each event. If it
+    raises, the next event comes all the same: the first error is logged, `failed` counts them.
     """
 
     def __init__(self, listener: Listener) -> None:
@@ -28,14 +30,28 @@ class InProcessEmitter:
     async def emit(self, events: Sequence[Event]) -> None:
         """Call the function with one event after another."""
         for event in events:
-            try:
-                waiting = self._listener(event)
-                if inspect.isawaitable(waiting):
-                    await waiting
-            except Exception as error:  # the listener's own business, not the work's
-                self.failed += 1
-                if self.failed == 1:
-                    _log.error("a listener failed on %s; it is not said again", event.event, exc_info=error)
+            if (waiting := self.tell(event)) is not None:
+                await waiting
+
+    def tell(self, event: Event) -> Awaitable[None] | None:
+        """Call the function with this event; what is returned, if anything, is still to be awaited."""
+        try:
+            waiting = self._listener(event)
+        except Exception as error:  # the listener's own business, not the work's
+            self._fail(event, error)
+            return None
+        return None if waiting is None or not inspect.isawaitable(waiting) else self._finish(event, waiting)
+
+    async def _finish(self, event: Event, waiting: Awaitable[None]) -> None:
+        try:
+            await waiting
+        except Exception as error:  # the same
+            self._fail(event, error)
+
+    def _fail(self, event: Event, error: Exception) -> None:
+        self.failed += 1
+        if self.failed == 1:
+            _log.error("a listener failed on %s; it is not said again", event.event, exc_info=error)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -1,6 +1,6 @@
 """The way from the work to one emitter: a bounded buffer, and a flush in the background.
 
-There is no timer: what piled up while the last flush was under way goes out with the next one.
+The first event goes out at once. What piles up while it is under way, and for a moment after it, goes together.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from collections import deque
 
 from ..errors import ConnectionLost
 from .base import Emitter
+from .local import InProcessEmitter
 from .types import Event
 
 _log = logging.getLogger("asyncdq.events")
 
 CAPACITY = 10_000  # events that wait for one emitter
 BATCH = 500  # events of one flush: writing them holds up the work for a few milliseconds
-PATIENCE = 5.0  # seconds that an emitter gets for one flush
+PATIENCE = 5.0  # seconds that an emitter gets for one flush, a listener for one event
+LULL = 0.01  # seconds from one flush to the next, unless there is enough for a full one: each costs a round trip
 LAST_WORD = 0.2  # seconds beyond its time that an emitter gets to close
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 3.0  # seconds
@@ -30,6 +32,7 @@ class Outlet:
     def __init__(self, emitter: Emitter, capacity: int = CAPACITY) -> None:
         self.dropped = 0
         self._emitter = emitter
+        self._tell = emitter.tell if isinstance(emitter, InProcessEmitter) else None
         self._capacity = capacity
         self._pending: deque[Event] = deque(maxlen=capacity)
         self._flushing: asyncio.Task[None] | None = None
@@ -80,6 +83,7 @@ class Outlet:
             error = await self._emit([self._pending.popleft() for _ in range(min(BATCH, len(self._pending)))])
             if error is None:
                 tries = 0
+                await self._lull(ending)
             elif ending.is_set() and isinstance(error, ConnectionLost):
                 self._trouble(repr(error))
                 return  # there was a last try, and that was it
@@ -90,17 +94,34 @@ class Outlet:
                     await _pause(tries, ending)
         self._over()
 
+    async def _lull(self, ending: asyncio.Event) -> None:
+        """Let more come together, unless there is enough of it or it is the end."""
+        if len(self._pending) >= BATCH or ending.is_set():
+            await asyncio.sleep(0)  # the work goes on in between, also where `emit` never waits
+        else:
+            await _wait(ending, LULL)
+
     async def _emit(self, events: list[Event]) -> BaseException | None:
+        taken = 0
         try:
-            async with asyncio.timeout(PATIENCE):
-                await self._emitter.emit(events)
+            async with asyncio.timeout(PATIENCE) as patience:
+                if self._tell is None:
+                    await self._emitter.emit(events)
+                    return None
+                for event in events:  # here, where it is known how far it came
+                    if (waiting := self._tell(event)) is not None:
+                        await waiting
+                        patience.reschedule(asyncio.get_running_loop().time() + PATIENCE)
+                    taken += 1
         except (ConnectionLost, asyncio.CancelledError) as error:
-            self._put_back(events)
+            self._put_back(events[taken:])
             if not isinstance(error, ConnectionLost):
                 raise
             return error
         except (Exception, SystemExit) as error:  # an emitter of the user's may raise anything
-            self.dropped += len(events)
+            lost = 1 if self._tell else len(events)
+            self.dropped += lost
+            self._put_back(events[taken + lost :])
             return error
         return None
 
@@ -125,8 +146,12 @@ class Outlet:
 
 async def _pause(tries: int, ending: asyncio.Event) -> None:
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 20))
+    await _wait(ending, longest * random.uniform(0.5, 1.0))
+
+
+async def _wait(ending: asyncio.Event, seconds: float) -> None:
     try:
-        async with asyncio.timeout(longest * random.uniform(0.5, 1.0)):
+        async with asyncio.timeout(seconds):
             await ending.wait()
     except TimeoutError:
         return

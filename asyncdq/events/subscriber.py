@@ -7,10 +7,10 @@ import logging
 import random
 from collections.abc import Awaitable
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import Self, TypeVar
 
 from ..drivers.redis_address import parse
-from ..drivers.redis_link import Link, ask, explained, opened, pack
+from ..drivers.redis_link import Link, ask, explained, heard, opened, pack
 from ..errors import ConnectionLost
 from .types import Event
 from .wire import CHANNEL, loads
@@ -19,14 +19,9 @@ T = TypeVar("T")
 
 _log = logging.getLogger("asyncdq.events")
 
-QUIET = 15.0  # seconds of silence after which the server is asked whether it is still there
+QUIET = 5.0  # seconds of silence after which the server is asked whether it is still there
+PATIENCE = 2.0  # seconds in which it answers, or is lost
 LONGEST_PAUSE = 3.0  # seconds between two tries to reach it again
-
-
-class _Patient(Protocol):
-    """A connection that survives when a caller stops waiting for its next message."""
-
-    async def read_response(self, disable_decoding: bool, disconnect_on_error: bool) -> Any: ...
 
 
 class EventSubscriber:
@@ -95,10 +90,10 @@ class EventSubscriber:
         link = await self._subscribed()
         try:
             with explained(self._address):
-                answer = await self._within(QUIET, _next(link))
+                answer = await self._within(QUIET, heard(link))
                 if answer is None and not self._closed:
                     await link.send_packed_command([pack(b"PING")], check_health=False)
-                    answer = await self._within(self._timeout, _next(link))
+                    answer = await self._within(PATIENCE, heard(link))
         except BaseException as error:
             if not isinstance(error, asyncio.CancelledError):
                 await self._drop()
@@ -145,11 +140,6 @@ class EventSubscriber:
         link, self._link = self._link, None
         if link is not None:
             await link.disconnect(nowait=True)
-
-
-async def _next(link: Link) -> list[Any]:
-    answer: list[Any] = await cast("_Patient", link).read_response(disable_decoding=True, disconnect_on_error=False)
-    return answer
 
 
 async def _never() -> None:

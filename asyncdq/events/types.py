@@ -5,9 +5,11 @@ The fields are the ones that travel; a new field may join later, none changes it
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import ClassVar
 
 from ..names import new_id
@@ -16,18 +18,37 @@ MESSAGE_LIMIT = 1024
 """Bytes of an error's message."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not a new_id() each: that takes as long as all the rest of an event.
+_process = new_id()
+_numbers = count(1)
+
+
+def _forked() -> None:
+    global _process
+    _process = new_id()
+
+
+def _next_id() -> str:
+    return f"{_process}-{next(_numbers)}"
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_forked)
+
+
+# Not frozen, though nobody may change one: that doubles what it costs to make, twice per task.
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class Event:
     """Something that happened: `id` is its own, `at` is in unix seconds by the clock of who saw it."""
 
     event: ClassVar[str] = ""
 
     worker_id: str | None = None
-    id: str = field(default_factory=new_id)
+    id: str = field(default_factory=_next_id)
     at: float = field(default_factory=time.time)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class TaskEvent(Event):
     """About one task. `task` is `?` if the name could not be read; `max_attempts` is None where it is not known."""
 
@@ -46,21 +67,21 @@ class TaskError:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class TaskEnqueued(TaskEvent):
     """A client has stored it. `attempt` is 0, `max_attempts` what the call says; `worker_id` if a task enqueued it."""
 
     event: ClassVar[str] = "task_enqueued"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class TaskStarted(TaskEvent):
     """An attempt begins."""
 
     event: ClassVar[str] = "task_started"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class TaskCompleted(TaskEvent):
     """It has ended well, and that is written. `duration` is in seconds."""
 
@@ -69,7 +90,7 @@ class TaskCompleted(TaskEvent):
     duration: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class TaskRetrying(TaskEvent):
     """It will run again after `delay` seconds. `counted`: it failed; else it was snoozed or interrupted."""
 
@@ -81,7 +102,7 @@ class TaskRetrying(TaskEvent):
     counted: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class TaskFailed(TaskEvent):
     """It is a dead letter now, for `reason`."""
 
@@ -92,35 +113,35 @@ class TaskFailed(TaskEvent):
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class TaskCancelled(TaskEvent):
     """An operator stopped it. Nothing emits it yet: there is no such command."""
 
     event: ClassVar[str] = "task_cancelled"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class TaskLeaseLost(TaskEvent):
     """This worker's lease on it is gone: what it did counts for nothing, another one may run it."""
 
     event: ClassVar[str] = "task_lease_lost"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class WorkerOnline(Event):
     """A worker is ready to claim tasks."""
 
     event: ClassVar[str] = "worker_online"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class WorkerHeartbeat(Event):
     """A worker is alive: every `heartbeat_interval`."""
 
     event: ClassVar[str] = "worker_heartbeat"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class WorkerOffline(Event):
     """A worker has ended in order. One that was killed says nothing."""
 

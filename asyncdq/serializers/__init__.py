@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import lru_cache
 from typing import Any, cast
 
 from ..errors import ConfigurationError
@@ -20,8 +21,17 @@ BUILT_IN = {
 def load(name: Serializer | str) -> Serializer:
     """The serializer itself, or the one called `name`: msgpack, json, pickle, or a path, `package.module:attribute`.
 
-    A class is instantiated without arguments. Raises `ConfigurationError`.
+    A class is instantiated without arguments; of the three there is one instance. Raises `ConfigurationError`.
     """
+    return _built_in(name) if isinstance(name, str) and name in BUILT_IN else _load(name)
+
+
+@lru_cache
+def _built_in(name: str) -> Serializer:
+    return _load(name)
+
+
+def _load(name: Serializer | str) -> Serializer:
     found = _resolve(name, BUILT_IN.get(name, name)) if isinstance(name, str) else name
     if isinstance(found, type):
         try:

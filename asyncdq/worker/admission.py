@@ -8,6 +8,7 @@ from ..envelope import decode
 from ..errors import NewerEnvelope, UndecodableBody, UnknownTask
 from ..message import Dead, Delivery
 from ..retry import bury, decide, one_line
+from .crew import Crew
 from .job import Verdict
 from .plan import Planner
 from .run import Run
@@ -21,8 +22,14 @@ class Refusal:
     verdict: Verdict
 
 
-def admit(delivery: Delivery, planner: Planner, position: int, claimed_at: float, lease: float) -> Run | Refusal:
-    """The delivery as a run; or its outcome, if its body or task is unknown here or it was lost too often."""
+def admit(delivery: Delivery, crew: Crew, position: int, claimed_at: float, lease: float) -> Run | Refusal:
+    """The delivery as a run; or its outcome, if its body or task is unknown here or it was lost too often.
+
+    With a keyring nothing is read, not even the envelope, of what is not signed with one of its keys.
+    """
+    planner, keyring = crew.planner, crew.keyring
+    if keyring is not None and (text := keyring.refusal(delivery.id, delivery.queue, delivery.body)):
+        return Refusal("?", Verdict(Dead("unsigned", text), text))
     try:
         envelope = decode(delivery.body)
     except UndecodableBody as error:

@@ -1,15 +1,21 @@
-"""Claiming ahead: how many messages beyond its slots a worker claims, to hide the round trip."""
+"""Claiming ahead: how many messages beyond its slots a worker claims, to hide the round trip and to share its cost."""
 
 from __future__ import annotations
 
 from collections import deque
 
 SHORT_TASK = 0.005  # seconds: only below this average is a round trip worth hiding
+TINY_TASK = 0.001  # seconds: below this average, a round trip for a few costs more than running them
+HANDFUL = 64  # tasks in hand that make a round trip cheap, however few slots there are
+TRIP = 0.001  # seconds of a round trip, about
 SAMPLE = 100  # tasks
 
 
 class Ahead:
-    """As many as there are slots while the last tasks were short, else none; or what the operator says."""
+    """As many as there are slots while the last tasks were short, else none; or what the operator says.
+
+    While they are tiny, a worker with few slots has a handful in all, also where there is no round trip to hide.
+    """
 
     def __init__(self, slots: int, fixed: int | None, worthwhile: bool) -> None:
         """`fixed` is the operator's choice, `worthwhile` the backend's word."""
@@ -26,9 +32,19 @@ class Ahead:
             return 0
         if self._fixed is not None:
             return self._fixed
-        if not self._worthwhile or not self._durations:
-            return 0
-        return self._slots if self._total < SHORT_TASK * len(self._durations) else 0
+        ahead = self._slots if self._worthwhile and self._below(SHORT_TASK) else 0
+        return max(ahead, HANDFUL - self._slots) if self._below(TINY_TASK) else ahead
+
+    def least(self, ahead: int) -> int:
+        """The smallest claim that is worth its round trip, while so many may be claimed ahead.
+
+        It is what ends in the time of a round trip, and not more than half of what may be in hand: the other half is
+        run meanwhile, so neither waits for the other.
+        """
+        if not self._durations:
+            return 1
+        average = max(self._total / len(self._durations), 1e-6)
+        return max(1, int(min(ahead, (self._slots + ahead) / 2, self._slots * TRIP / average)))
 
     def ended(self, duration: float) -> None:
         """A task has ended after `duration` seconds."""
@@ -38,6 +54,10 @@ class Ahead:
         self._total += duration
         if self._paused_for:
             self._paused_for -= 1
+
+    def _below(self, seconds: float) -> bool:
+        """Whether the last tasks took less on average; not before there were any."""
+        return self._total < seconds * len(self._durations)
 
     def pause(self) -> None:
         """What was claimed ahead has waited too long: claim nothing ahead until the slots have turned over."""

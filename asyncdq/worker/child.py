@@ -100,7 +100,7 @@ def _execute(job: Job, relay: Relay) -> Verdict:
 
 
 def _call(job: Job, relay: Relay) -> None:
-    context.running.set(job.current)
+    context.running.set(lambda: job.current)
     context.sender.set(relay)
     function, fit = _find(job.module, job.qualname)
     args, kwargs = job.args, job.kwargs

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from .. import serializers
 from ..client import Client
 from ..drivers.base import BaseDriver
 from ..errors import ConnectionLost
+from ..signing import Keyring
 from .config import Config
 from .executor import Executor
 from .journal import Journal
@@ -19,14 +20,27 @@ from .leases import Leases
 from .outage import Outage
 from .plan import Planner
 from .pool import ProcessPool
+from .process import PoolProcess
 from .settler import Settler
+from .watchdog import NameOf, Watchdog
 
 LAST_OUTCOMES = 10.0  # seconds that a worker which ends tries to write its last outcomes
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """What a worker takes from the machine it runs on: how a process starts, and what watches the event loop."""
+
+    start: Callable[[], PoolProcess] = PoolProcess
+    watch: Callable[[float, NameOf], AbstractContextManager[object]] = Watchdog
+
+
+REAL = Machine()
+
+
+@dataclass(frozen=True, slots=True)
 class Crew:
-    """The driver, and what the worker has built around it."""
+    """The driver, and what the worker has built around it. With a `keyring` only signed messages are run."""
 
     driver: BaseDriver
     executor: Executor
@@ -35,10 +49,13 @@ class Crew:
     planner: Planner
     journal: Journal
     outage: Outage
+    keyring: Keyring | None
 
 
 @asynccontextmanager
-async def assemble(config: Config, client: Client, outage: Outage) -> AsyncGenerator[Crew]:
+async def assemble(
+    config: Config, client: Client, outage: Outage, keyring: Keyring | None = None, machine: Machine = REAL
+) -> AsyncGenerator[Crew]:
     """A crew on the client's driver. On leaving: processes and threads end, then renewal, then the last
     outcomes are written; ConnectionLost if they cannot be."""
     driver, journal = client.driver, Journal(client.events)
@@ -51,14 +68,15 @@ async def assemble(config: Config, client: Client, outage: Outage) -> AsyncGener
         threads = ThreadPoolExecutor(config.concurrency, thread_name_prefix="asyncdq")
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         size = _cpus() if config.process_pool_size is None else config.process_pool_size
-        pool = ProcessPool(size, max_tasks_per_child=config.process_pool_max_tasks_per_child, sender=client)
+        recycled = config.process_pool_max_tasks_per_child
+        pool = ProcessPool(size, max_tasks_per_child=recycled, sender=client, start=machine.start)
         stack.push_async_callback(pool.close)
         readers = [*map(serializers.load, ("msgpack", "json")), client.serializer]
         executor = Executor(threads, pool, {reader.content_type: reader for reader in readers})
         planner = Planner(
             config.retry, config.timeout, config.visibility_timeout, driver.limits.hold, config.attempts_cap
         )
-        yield Crew(driver, executor, settler, leases, planner, journal, outage)
+        yield Crew(driver, executor, settler, leases, planner, journal, outage, keyring)
 
 
 async def _write_last(settler: Settler) -> None:

@@ -9,13 +9,11 @@ import logging
 import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from .. import context
-from ..context import CurrentTask
 from ..errors import InvalidTask, TaskTimeout, UndecodableBody
-from ..message import Again, Unstarted
+from ..message import Again, Done, Unstarted
 from ..retry import bury, decide, one_line
 from ..serializers.base import Serializer
 from ..signals import Signal
@@ -27,6 +25,7 @@ _log = logging.getLogger("asyncdq.worker")
 
 STUCK_AFTER = 5.0  # seconds after its end was asked for that a task is reported as stuck
 
+_DONE = Done()
 _ANY = frozenset(Stop)
 _NONE: frozenset[Stop] = frozenset()
 _THREAD = frozenset({Stop.SHUTDOWN})  # a thread cannot be ended, only left behind
@@ -40,22 +39,17 @@ class Executor:
         self._threads = threads
         self._pool = pool
         self._serializers = serializers
+        self._loop = asyncio.get_running_loop()
         self._owner = cast("asyncio.Task[None]", asyncio.current_task())
         self.stuck: set[Run] = set()
         self.threads_left = 0  # threads that still run a task which was given back at shutdown
 
-    async def execute(self, run: Run, started: Callable[[], None]) -> Verdict | None:
+    async def execute(self, run: Run, started: Callable[[Run], None]) -> Verdict | None:
         """Run the task to its end; `started` is called when it really begins. Raises nothing that a task does."""
-        begun = asyncio.get_running_loop().time()
-
-        def begin() -> None:
-            nonlocal begun
-            begun = asyncio.get_running_loop().time()
-            started()
-
+        run.begun = self._loop.time()
         raised: BaseException | None = None
         try:
-            verdict = await self._dispatch(run, begin)
+            verdict = await self._dispatch(run, started)
         except BaseException as error:  # whatever a task raises is the end of that task alone
             verdict, raised = None, error
         run.stops_at = _NONE
@@ -63,20 +57,20 @@ class Executor:
             run.interrupt(Stop.SHUTDOWN)  # asyncio.run cancels every task of a loop that it tears down
         if run.stop is not None:
             _forget_cancellation()
-        return verdict or _verdict(run, raised, asyncio.get_running_loop().time() - begun)
+        return verdict or _verdict(run, raised, self._loop.time() - run.begun)
 
-    async def _dispatch(self, run: Run, begin: Callable[[], None]) -> Verdict | None:
+    async def _dispatch(self, run: Run, started: Callable[[Run], None]) -> Verdict | None:
         """The verdict if it was reached elsewhere; None if the task returned here."""
         try:
             args, kwargs = self._arguments(run)
         except UndecodableBody as error:
             return Verdict(bury("undecodable", error), one_line(error))
         if run.plan.task.process:
-            return await self._in_process(run, args, kwargs, begin)
-        begin()
+            return await self._in_process(run, args, kwargs, started)
+        started(run)
         if run.plan.fit is not None:
             args, kwargs = run.plan.fit(args, kwargs)
-        context.running.set(_current(run))
+        context.running.set(run.current)
         if run.plan.coroutine:
             await self._in_loop(run, args, kwargs)
         else:
@@ -91,8 +85,8 @@ class Executor:
                 f"{', '.join(sorted(self._serializers))}: name the serializer with --serializer"
             )
         try:
-            args, kwargs = cast(tuple[list[Any], dict[str, Any]], serializer.loads(run.envelope.args))
-            return tuple(args), {str(key): value for key, value in kwargs.items()}
+            args, kwargs = cast(tuple[list[Any], dict[Any, Any]], serializer.loads(run.envelope.args))
+            return tuple(args), {} if kwargs == {} else {str(key): value for key, value in kwargs.items()}
         except Exception as error:  # a serializer may be the user's own, and raise anything
             raise UndecodableBody(f"the arguments cannot be read: {one_line(error)}") from error
 
@@ -100,7 +94,7 @@ class Executor:
         timeout = run.plan.timeout
         timer = None
         if timeout is not None:
-            timer = asyncio.get_running_loop().call_later(timeout, self._time_out, run)
+            timer = self._loop.call_later(timeout, self._time_out, run)
         run.stops_at = _ANY
         try:
             await run.plan.task.function(*args, **kwargs)
@@ -111,7 +105,7 @@ class Executor:
                 self.stuck.discard(run)
 
     async def _in_thread(self, run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         function, copied = run.plan.task.function, contextvars.copy_context()
         thread = loop.run_in_executor(self._threads, lambda: copied.run(_call, function, args, kwargs))
         timer = None if run.plan.timeout is None else loop.call_later(run.plan.timeout, self._report_stuck, run)
@@ -133,15 +127,21 @@ class Executor:
         run: Run,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        started: Callable[[], None],
+        started: Callable[[Run], None],
     ) -> Verdict:
         task = run.plan.task
-        job = Job(task.module, task.qualname, args, kwargs, _current(run), run.plan.policy, random.random())
-        parked = asyncio.get_running_loop().call_later(PARKED_AFTER, run.interrupt, Stop.PARKED)
+        job = Job(task.module, task.qualname, args, kwargs, run.current(), run.plan.policy, random.random())
+        loop = self._loop
+        parked = loop.call_later(PARKED_AFTER, run.interrupt, Stop.PARKED)
 
         def begin() -> None:
             parked.cancel()
-            started()
+            if loop.time() >= run.deadline:  # it has waited for the process, or this worker was frozen meanwhile
+                run.stops_at = _NONE
+                run.interrupt(Stop.PARKED)
+                raise asyncio.CancelledError
+            run.begun = loop.time()
+            started(run)
 
         run.stops_at = _PROCESS
         try:
@@ -154,7 +154,7 @@ class Executor:
 
     def _time_out(self, run: Run) -> None:
         run.interrupt(Stop.TIMEOUT)
-        asyncio.get_running_loop().call_later(STUCK_AFTER, self._report_stuck, run)
+        self._loop.call_later(STUCK_AFTER, self._report_stuck, run)
 
     def _report_stuck(self, run: Run) -> None:
         """Its timeout has passed and it still runs: say so; its slot and its lease are held until it ends."""
@@ -171,6 +171,8 @@ class Executor:
 
 def _verdict(run: Run, error: BaseException | None, duration: float) -> Verdict | None:
     """What a run's end means, given what it raised and whether it was interrupted."""
+    if error is None and run.stop is None:
+        return Verdict(_DONE, "", duration)
     if run.stop is Stop.LOST:
         return None
     if run.stop is Stop.PARKED and isinstance(error, asyncio.CancelledError):
@@ -182,18 +184,6 @@ def _verdict(run: Run, error: BaseException | None, duration: float) -> Verdict 
         error = TaskTimeout(f"it ran longer than its timeout of {run.plan.timeout:g} s")
     outcome = decide(error, run.delivery.attempt, run.plan.policy, random.random())
     return Verdict(outcome, "" if error is None else one_line(error), duration)
-
-
-def _current(run: Run) -> CurrentTask:
-    enqueued_at = run.envelope.options.get("enqueued_at")
-    return CurrentTask(
-        run.delivery.id,
-        run.plan.task.name,
-        run.delivery.queue,
-        run.delivery.attempt,
-        run.plan.policy.max_attempts,
-        None if enqueued_at is None else datetime.fromtimestamp(enqueued_at, UTC),
-    )
 
 
 def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> BaseException | None:

@@ -9,6 +9,7 @@ from typing import Any
 from ..context import CurrentTask
 from ..message import Outcome
 from ..retry import RetryPolicy
+from ..value import value
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Job:
     roll: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Verdict:
     """How an execution ended. `error` is one line, empty after a success; `duration` is in seconds."""
 

@@ -1,4 +1,8 @@
-"""What the worker tells: one log line and one event per start, success, retry and burial, and the counts."""
+"""What the worker tells: one log line and one event per start, success, retry and burial, and the counts.
+
+A start is a line at level debug, and so is each success beyond a thousand in a second, which are counted instead: a
+line takes as long as all the rest of a short task.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,8 @@ from ..events.types import (
     task_error,
 )
 from ..message import Again, Dead, Delivery, Done, Unstarted
+from ..names import shown
+from .brevity import Brevity
 from .job import Verdict
 from .run import Run
 from .settler import Settled
@@ -37,6 +43,7 @@ class Journal:
     def __init__(self, events: Hub | None = None) -> None:
         self._counts: Counter[str] = Counter()
         self._events = events
+        self._brevity = Brevity(_more)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -59,14 +66,16 @@ class Journal:
 
     def offline(self) -> None:
         """The worker has ended, and all its outcomes are written."""
+        self._brevity.end()
         if self._events is not None:
             self._events.emit(WorkerOffline(worker_id=self._events.worker_id))
 
     def started(self, run: Run) -> None:
         """The task begins."""
-        if _log.isEnabledFor(logging.INFO):
-            attempt, most = run.delivery.attempt, run.plan.policy.max_attempts
-            _say("task_started", f"attempt {attempt} of {most}", run.delivery, run.plan.task.name, max_attempts=most)
+        if _log.isEnabledFor(logging.DEBUG):
+            most = run.plan.policy.max_attempts
+            text = _attempt(run.delivery, most)
+            _say("task_started", text, run.delivery, run.plan.task.name, logging.DEBUG, max_attempts=most)
         if self._events is not None:
             self._emit(TaskStarted, run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
 
@@ -77,7 +86,7 @@ class Journal:
         if settled is Settled.LOST:
             self.lost(delivery, task, max_attempts)
         elif settled is not Settled.FAILED:
-            self._decided(delivery, task, verdict)
+            self._decided(delivery, task, verdict, max_attempts)
         if settled is Settled.WRITTEN and self._events is not None:
             self._emit_outcome(delivery, task, verdict, max_attempts)
 
@@ -118,13 +127,14 @@ class Journal:
             case Unstarted():
                 pass  # nothing has happened to the task
 
-    def _decided(self, delivery: Delivery, task: str, verdict: Verdict) -> None:
+    def _decided(self, delivery: Delivery, task: str, verdict: Verdict, max_attempts: int | None) -> None:
         outcome, took = verdict.outcome, verdict.duration
         match outcome:
             case Done():
                 self._counts["done"] += 1
-                if _log.isEnabledFor(logging.INFO):
-                    _say("task_completed", f"in {took:.3f} s", delivery, task, duration=took)
+                if _log.isEnabledFor(logging.INFO) and (self._brevity.grants() or _log.isEnabledFor(logging.DEBUG)):
+                    text = f"{_attempt(delivery, max_attempts)} in {took:.3f} s"
+                    _say("task_completed", text, delivery, task, duration=took, max_attempts=max_attempts)
             case Again(delay, counted):
                 self._counts["retried" if counted else "interrupted"] += 1
                 why = verdict.error or "interrupted"
@@ -139,6 +149,18 @@ class Journal:
                 self._counts["given_back"] += 1
 
 
+def _more(count: int) -> None:
+    text = "%d more tasks were completed in the same second; log level debug has a line for each"
+    _log.info(text, count, extra={"event": "tasks_completed", "count": count})
+
+
+def _attempt(delivery: Delivery, max_attempts: int | None) -> str:
+    return f"attempt {delivery.attempt}" + (f" of {max_attempts}" if max_attempts is not None else "")
+
+
 def _say(event: str, text: str, delivery: Delivery, task: str, level: int = logging.INFO, **facts: Any) -> None:
+    if not _log.isEnabledFor(level):
+        return
     extra = {"event": event, "task_id": delivery.id, "task": task, "queue": delivery.queue, "attempt": delivery.attempt}
-    _log.log(level, "%s %s %s %s", event, task, delivery.id, text, extra=extra | facts)
+    # The name and the id may be those of a message that nobody here has written.
+    _log.log(level, "%s %s %s %s", event, shown(task), shown(delivery.id), shown(text), extra=extra | facts)

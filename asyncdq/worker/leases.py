@@ -29,7 +29,7 @@ class Leases:
         self._outage = outage
         self._groups: dict[float, dict[Delivery, Run]] = {}
         self._renewals: dict[float, asyncio.Task[None]] = {}
-        self._adoptions = Batcher[Run, bool](self._adopt, driver.limits.batch)
+        self._adoptions: Batcher[Run, bool] = Batcher(self._adopt, driver.limits.batch)
         self._extending = asyncio.Lock()  # two extensions of one lease under way: the shorter might come last
 
     def add(self, run: Run) -> None:
@@ -60,14 +60,16 @@ class Leases:
         await asyncio.gather(*self._renewals.values(), return_exceptions=True)
 
     async def _renew(self, lease: float) -> None:
-        group = self._groups[lease]
+        group, loop, pause = self._groups[lease], asyncio.get_running_loop(), lease / 3
         while group:
-            await asyncio.sleep(lease / 3)
-            runs = list(group.values())
+            await asyncio.sleep(pause)
+            began, runs = loop.time(), list(group.values())
             for start in range(0, len(runs), self._driver.limits.batch):
                 async with self._extending:
                     part = [run for run in runs[start : start + self._driver.limits.batch] if run.lease == lease]
                     await self._extend(part, lease)
+            # From here on a full third would be too late for what was claimed while the backend gave no answer.
+            pause = max(0.0, began + lease / 3 - loop.time())
         del self._groups[lease], self._renewals[lease]
 
     async def _extend(self, runs: Sequence[Run], lease: float) -> set[Delivery] | None:

@@ -25,15 +25,24 @@ from .process import PoolProcess
 class ProcessPool:
     """Runs jobs in up to `size` processes; each is replaced after `max_tasks_per_child` jobs. Starts none yet.
 
-    `sender` is through which the tasks enqueue. The pool belongs to the event loop that first uses it.
+    `sender` is through which the tasks enqueue, `start` starts a process. The pool belongs to the event loop that
+    first uses it.
     """
 
-    def __init__(self, size: int, *, max_tasks_per_child: int | None = None, sender: Sender | None = None) -> None:
+    def __init__(
+        self,
+        size: int,
+        *,
+        max_tasks_per_child: int | None = None,
+        sender: Sender | None = None,
+        start: Callable[[], PoolProcess] = PoolProcess,
+    ) -> None:
         if size < 0 or (max_tasks_per_child is not None and max_tasks_per_child < 1):
             raise ConfigurationError("a process pool needs a size of 0 or more, and tasks per child of 1 or more")
         self._size = size
         self._max_tasks = max_tasks_per_child
         self._sender = sender
+        self._start = start
         self._children: set[PoolProcess] = set()  # all that are not gone
         self._idle: list[PoolProcess] = []
         self._line: deque[asyncio.Future[PoolProcess]] = deque()
@@ -82,8 +91,10 @@ class ProcessPool:
             raise _closed()
         if not self._size:
             raise ExecutionError("this worker has no process pool: start it with a process_pool_size of 1 or more")
-        if self._idle:
-            return self._idle.pop()  # the one that was used last: its memory is warm
+        while self._idle:
+            child = self._idle.pop()  # the one that was used last: its memory is warm
+            if not child.leaving:
+                return child
         turn: asyncio.Future[PoolProcess] = asyncio.get_running_loop().create_future()
         self._line.append(turn)
         self._staff()
@@ -101,7 +112,7 @@ class ProcessPool:
         """Start processes for those in line, as far as there is room."""
         while self._needs_another():
             try:
-                child = PoolProcess()
+                child = self._start()
             except Exception as error:  # the system's or multiprocessing's reason: the job that needs it hears it
                 self._refuse_first(ProcessDied(f"no process could be started for this task: {one_line(error)}"))
                 continue

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from enum import Enum
 
+from ..context import CurrentTask
 from ..envelope import Envelope
 from ..message import Delivery
 from .plan import Plan
@@ -18,19 +20,20 @@ class Stop(Enum):
     TIMEOUT = "its timeout passed"
     SHUTDOWN = "the worker shuts down"
     LOST = "its lease was lost: another worker may run it"
-    PARKED = "no process was free for it within a second"
+    PARKED = "no process was free for it within a second, or before its lease ended"
 
 
 class Run:
     """A claimed delivery with what the worker knows about it.
 
-    `deadline` is the event loop's time until which the lease is certainly ours: the clock before the
-    call that took or renewed it, plus its length. `stops_at` says which reasons can interrupt the task
-    at this moment by cancelling `job`: all of them while a coroutine is awaited, none while an outcome is
-    being decided.
+    `begun` is the event loop's time at which the task began, `deadline` the one until which the lease is certainly
+    ours: the clock before the call that took or renewed it, plus its length. `stops_at` says which reasons
+    can interrupt the task at this moment by cancelling `job`: all of them while a coroutine is awaited, none while an
+    outcome is being decided. Who waits until it is given back waits for `written`.
     """
 
     __slots__ = (
+        "begun",
         "claimed_at",
         "deadline",
         "delivery",
@@ -41,6 +44,7 @@ class Run:
         "position",
         "stop",
         "stops_at",
+        "written",
     )
 
     def __init__(
@@ -51,9 +55,11 @@ class Run:
         self.plan = plan
         self.position = position
         self.claimed_at = claimed_at
+        self.begun = claimed_at
         self.lease = lease
         self.deadline = claimed_at + lease
         self.job: asyncio.Task[None] | None = None
+        self.written: asyncio.Future[None] | None = None
         self.stop: Stop | None = None
         self.stops_at: frozenset[Stop] = frozenset()
 
@@ -62,6 +68,18 @@ class Run:
         """Whether the next loss would bury it: it may be what killed its workers."""
         lost = self.delivery.lost
         return lost > 0 and lost >= self.plan.policy.max_attempts - 1
+
+    def current(self) -> CurrentTask:
+        """What the task can know about itself."""
+        delivery, enqueued_at = self.delivery, self.envelope.options.get("enqueued_at")
+        return CurrentTask(
+            delivery.id,
+            self.plan.task.name,
+            delivery.queue,
+            delivery.attempt,
+            self.plan.policy.max_attempts,
+            None if enqueued_at is None else datetime.fromtimestamp(enqueued_at, UTC),
+        )
 
     def interrupt(self, why: Stop) -> None:
         """End the task for this reason, as far as it can be ended. A lost lease outranks every other reason."""

@@ -33,7 +33,7 @@ class Settler:
     def __init__(self, driver: BaseDriver, outage: Outage) -> None:
         self._driver = driver
         self._outage = outage
-        self._batcher = Batcher[Item, Settled](self._send, driver.limits.batch)
+        self._batcher: Batcher[Item, Settled] = Batcher(self._send, driver.limits.batch)
 
     def put(self, delivery: Delivery, outcome: Outcome, done: Callable[[Settled], None]) -> None:
         """Write this outcome with the next batch; `done` hears what became of it."""

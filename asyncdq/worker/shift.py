@@ -43,13 +43,12 @@ class Shift:
         self._driver = crew.driver
         self._leases = crew.leases
         self._journal = crew.journal
-        self._outage = crew.outage
         self._leases.on_lost = self._lose
         self._loop = asyncio.get_running_loop()
         self._positions = {queue: position for position, queue in enumerate(config.queues)}
         self._backlog = Backlog(len(config.queues))
         self._running: dict[Run, None] = {}  # in the order of their start
-        self._unwritten = 0
+        self._unwritten = self._refused = 0  # outcomes; those of what cannot be run, which takes room until then
         self._changed = asyncio.Event()
         self._dozing: asyncio.Task[Any] | None = None
         self._stopping = False
@@ -90,11 +89,10 @@ class Shift:
                 tries = 0
             except ConnectionLost as error:
                 tries += 1
-                await self._doze(self._outage.pause(error, tries, began))
+                await self._doze(self._crew.outage.pause(error, tries, began))
 
     async def finish(self, grace: float) -> int:
-        """End what is in hand: give back what has not started, let the rest end within `grace` seconds, then
-        cancel it. Returns how many could not be ended."""
+        """Give back what has not started, let the rest end in `grace` seconds, then cancel it; how many did not end."""
         self._stopping = True
         for run in self._backlog.take():
             self._give_back(run, 0.0)
@@ -109,7 +107,7 @@ class Shift:
         await self._wait_for_runs(STUCK_AFTER)
         for run in self._running:
             _log.error("%s %s cannot be ended; it is left behind and given back", run.plan.task.name, run.delivery.id)
-            self._end(run, Verdict(Again(0.0, counted=False)))
+            self._settle(run.delivery, run.plan.task.name, Verdict(Again(0.0, counted=False)), run)
         left_behind = len(self._running)
         self._running.clear()
         return left_behind
@@ -120,11 +118,10 @@ class Shift:
             self._changed.clear()
             await self._changed.wait()
             return
-        claimed_at = self._loop.time()
+        claimed_at, changes = self._loop.time(), self._changes
         queues = dict.fromkeys(self._config.queues, room)
-        changes = self._changes
         deliveries = await self._driver.dequeue(queues, room, self._config.visibility_timeout)
-        self._outage.over()
+        self._crew.outage.over()
         stale = self._config.burst and self._changes != changes
         self._found_nothing = not deliveries and not stale
         if deliveries:
@@ -152,7 +149,9 @@ class Shift:
     def _room(self) -> int:
         """How many more may be claimed now."""
         ahead = 0 if self._suspicion.suspect is not None else self._ahead.room()
-        room = self._config.concurrency + ahead - len(self._running) - len(self._backlog)
+        room = self._config.concurrency + ahead - len(self._running) - len(self._backlog) - self._refused
+        if room < self._ahead.least(ahead):
+            return 0
         if self._config.max_tasks is not None:
             room = min(room, self._config.max_tasks - self._begun)
         return self._suspicion.room(min(room, self._driver.limits.batch), len(self._running), self._loop.time())
@@ -160,12 +159,13 @@ class Shift:
     def _accept(self, deliveries: Sequence[Delivery], claimed_at: float) -> None:
         suspects: list[Run] = []
         for delivery in deliveries:
-            self._begun += 1
             position = self._positions[delivery.queue]
-            run = admit(delivery, self._crew.planner, position, claimed_at, self._config.visibility_timeout)
+            run = admit(delivery, self._crew, position, claimed_at, self._config.visibility_timeout)
             if isinstance(run, Refusal):
+                self._refused += 1
                 self._settle(delivery, run.task, run.verdict)
                 continue
+            self._begun += 1
             self._leases.add(run)
             if run.suspect and not self._stopping:
                 suspects.append(run)
@@ -188,7 +188,8 @@ class Shift:
             self._loop.call_later(ALONE, self._changed.set)
 
     def _fill(self) -> None:
-        while self._backlog and len(self._running) < self._config.concurrency and not self._stopping:
+        # What has ended and is not written would run again if this worker were killed: it keeps its slot until then.
+        while self._backlog and len(self._running) + self._unwritten < self._config.concurrency and not self._stopping:
             self._start(self._backlog.pop())
 
     def _start(self, run: Run, after: Sequence[asyncio.Future[None]] = ()) -> None:
@@ -197,7 +198,12 @@ class Shift:
 
     async def _work(self, run: Run, after: Sequence[asyncio.Future[None]]) -> None:
         try:
-            verdict = await self._perform(run, after)
+            if after or run.plan.lease != run.lease:
+                await self._prepare(run, after)
+            if run.stop is None and self._loop.time() < run.deadline:
+                verdict = await self._crew.executor.execute(run, self._journal.started)
+            else:
+                verdict = None if run.stop is Stop.LOST else Verdict(Unstarted())
         except asyncio.CancelledError:  # its event loop is being torn down, and it had not begun
             verdict = Verdict(Unstarted())
         except BaseException as error:  # ours, not the task's; still it must not cost a slot
@@ -206,57 +212,50 @@ class Shift:
         if run not in self._running:
             return  # left behind by a shutdown that had to end
         del self._running[run]
-        self._suspicion.ended(run)
         if verdict is None:
+            self._suspicion.ended(run)
             self._leases.drop(run)
             self._journal.lost(run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
         else:
-            self._end(run, verdict)
+            self._ahead.ended(verdict.duration)
+            self._settle(run.delivery, run.plan.task.name, verdict, run)
         self._fill()
         self._note_change()
 
-    async def _perform(self, run: Run, after: Sequence[asyncio.Future[None]]) -> Verdict | None:
+    async def _prepare(self, run: Run, after: Sequence[asyncio.Future[None]]) -> None:
+        """Wait for what has to be written before it, and give it the lease that its task asks for."""
         if after:
             await asyncio.wait(after)
         if run.plan.lease != run.lease and not await self._leases.adopt(run):
-            return None
-        if run.stop is Stop.LOST:
-            return None
-        if run.stop is not None or self._loop.time() >= run.deadline:
-            return Verdict(Unstarted())
-        return await self._crew.executor.execute(run, lambda: self._journal.started(run))
-
-    def _end(self, run: Run, verdict: Verdict) -> None:
-        self._ahead.ended(verdict.duration)
-        if isinstance(verdict.outcome, Unstarted):
-            self._take_back(verdict.outcome.delay)
-        self._settle(run.delivery, run.plan.task.name, verdict, run)
+            run.interrupt(Stop.LOST)
 
     def _give_back(self, run: Run, delay: float) -> asyncio.Future[None]:
         """Undo the claim; the future is done when that is written."""
-        self._take_back(delay)
-        return self._settle(run.delivery, run.plan.task.name, Verdict(Unstarted(delay)), run)
+        run.written = self._loop.create_future()
+        self._settle(run.delivery, run.plan.task.name, Verdict(Unstarted(delay)), run)
+        return run.written
 
-    def _take_back(self, delay: float) -> None:
-        self._begun -= 1
-        self._nothing_before = max(self._nothing_before, self._loop.time() + delay)
-
-    def _settle(self, delivery: Delivery, task: str, verdict: Verdict, run: Run | None = None) -> asyncio.Future[None]:
-        """Hand over the outcome. What became of it is told when it is written, not before; then the future is done."""
-        written: asyncio.Future[None] = self._loop.create_future()
+    def _settle(self, delivery: Delivery, task: str, verdict: Verdict, run: Run | None = None) -> None:
+        """Hand over the outcome. What became of it is told when it is written, not before."""
 
         def done(settled: Settled) -> None:
             self._unwritten -= 1
-            if run is not None:
-                self._leases.drop(run)
+            self._refused -= run is None
             most = None if run is None else run.plan.policy.max_attempts
+            if run is not None:
+                self._suspicion.ended(run)
+                self._leases.drop(run)
             self._journal.settled(delivery, task, verdict, settled, most)
+            self._fill()
             self._note_change()
-            written.set_result(None)
+            if run is not None and run.written is not None:
+                run.written.set_result(None)
 
+        if isinstance(verdict.outcome, Unstarted):
+            self._begun -= 1
+            self._nothing_before = max(self._nothing_before, self._loop.time() + verdict.outcome.delay)
         self._unwritten += 1
         self._crew.settler.put(delivery, verdict.outcome, done)
-        return written
 
     def _give_back_parked(self) -> None:
         """Give back what waited too long for a slot, and claim nothing ahead until the slots turn over."""

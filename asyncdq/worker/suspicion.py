@@ -3,9 +3,9 @@
 A suspect is a delivery whose next loss would bury it: it may be what killed its workers. A worker that meets
 one while other tasks run gives it back at once, with all that it has not started, and claims nothing until
 these have ended, or ALONE seconds have passed. Then it claims one message at a time, as long as suspects come,
-and for a suspect's first ALONE seconds nothing beside it: if it kills the worker, nobody else pays; if it is
-innocent, nobody else takes it down. One that runs longer shares its worker again, since a long task must not
-bring a worker to a halt; other suspects stay away from it.
+and for a suspect's first ALONE seconds nothing beside it, nor before its outcome is written: if it kills the
+worker, nobody else pays; if it is innocent, nobody else takes it down. One that runs longer shares its worker
+again, since a long task must not bring a worker to a halt; other suspects stay away from it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Suspicion:
         return AWAY if self.suspect is not None and not self._alone(now) else 0.0
 
     def ended(self, run: Run) -> None:
-        """This run has ended, and its worker lives."""
+        """This run has ended, its outcome is written, and its worker lives. Before that, the next one could undo it."""
         if run is self.suspect:
             self.suspect = None
 

@@ -12,11 +12,13 @@ from types import FrameType
 
 _log = logging.getLogger("asyncdq.worker")
 
+NameOf = Callable[[asyncio.Task[object]], str | None]
+
 
 class Watchdog:
     """Warns when the event loop has not turned for `patience` seconds: nothing is renewed meanwhile."""
 
-    def __init__(self, patience: float, name_of: Callable[[asyncio.Task[object]], str | None]) -> None:
+    def __init__(self, patience: float, name_of: NameOf) -> None:
         """`name_of` tells which of our tasks an asyncio task runs, or None."""
         self._patience = patience
         self._name_of = name_of

@@ -21,12 +21,12 @@ from ..events.hub import Hub
 from ..names import check_queue
 from ..retry import RetryPolicy
 from ..serializers.base import Serializer
+from ..signing import Keyring
 from ..task import registry
 from .config import Config
-from .crew import Crew, assemble
+from .crew import REAL, Crew, Machine, assemble
 from .outage import Outage
 from .shift import Shift
-from .watchdog import Watchdog
 
 _log = logging.getLogger("asyncdq.worker")
 
@@ -48,15 +48,19 @@ class Worker:
     visibility_timeout  seconds after which others take over when this worker dies
     process_pool_size   processes for tasks with process=True, started when first needed; default: the CPUs
     process_pool_max_tasks_per_child  replace a process after so many tasks
-    claim_ahead         tasks to claim beyond the slots; default: as many as slots while tasks are short;
-                        0 keeps the order of priorities strict to the last task
+    claim_ahead         tasks to claim beyond the slots; default: as many as slots while tasks are short,
+                        and 64 in all while they are tiny; 0 keeps the order of priorities strict to the last task
     retry, timeout      for tasks that do not say: how to retry, and seconds until an attempt is ended
     default_queue       where tasks that run here enqueue what names no queue
     attempts_cap        the most executions of any task, whatever the task says; default: no such limit
     emitters            hear of what happens to tasks and to this worker: see docs/events.md
+    signing_keys        bury what is not signed with one of these; the first signs what tasks enqueue
+    accept_unsigned     run it all the same: while keys are being introduced
 
     Raises ConfigurationError for a parameter out of range.
     """
+
+    _machine: Machine = REAL
 
     def __init__(
         self,
@@ -78,6 +82,8 @@ class Worker:
         default_queue: str = "default",
         attempts_cap: int | None = None,
         emitters: Iterable[Emitter] = (),
+        signing_keys: Iterable[str] | str = (),
+        accept_unsigned: bool = False,
     ) -> None:
         # long because: each parameter is an option of the worker
         self.driver = drivers.resolve(queue_driver)
@@ -85,6 +91,8 @@ class Worker:
         self.worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
         self.default_queue = check_queue(default_queue)
         self.events = Hub.of(emitters, self.worker_id)
+        self.keyring = Keyring.of(signing_keys)
+        self.accept_unsigned = accept_unsigned
         self.left_behind = 0  # tasks that could not be ended at shutdown; they die with this process
         self._config = Config(
             queues=tuple([queues] if isinstance(queues, str) else queues),
@@ -153,18 +161,21 @@ class Worker:
         config, outage = self._config, Outage()
         self._check_tasks()
         client = Client(self.driver, serializer=self.serializer, default_queue=self.default_queue)
-        client.events = self.events
+        client.events, client.keyring = self.events, self.keyring
         async with AsyncExitStack() as stack:
             if not await self._open(client, outage):
                 return
             stack.push_async_callback(client.close)
             context.sender.set(client)  # of this asyncio task, and so of every task that it starts
-            crew = await stack.enter_async_context(assemble(config, client, outage))
-            shift = self._shift = Shift(config, crew)
+            believed = None if self.accept_unsigned else self.keyring
+            crew = await stack.enter_async_context(assemble(config, client, outage, believed, self._machine))
+            shift = self._shift = self._begin(crew)
             stack.callback(asyncio.create_task(self._beat(shift, crew)).cancel)
-            stack.enter_context(Watchdog(config.visibility_timeout / 3, shift.name_of))
+            stack.enter_context(self._machine.watch(config.visibility_timeout / 3, shift.name_of))
             self._pass_on_stop()
             crew.journal.online()
+            if not self.driver.limits.ends_leases:
+                _log.info("this backend ends leases with the connection, not by time: visibility_timeout has no effect")
             _log.info(
                 "worker %s is ready: %s", self.worker_id, ", ".join(config.queues), extra={"event": "worker_ready"}
             )
@@ -174,6 +185,9 @@ class Worker:
                 self.left_behind = await shift.finish(config.grace_period) + crew.executor.threads_left
                 self._shift = None
         _log.info("worker %s has ended: %s", self.worker_id, crew.journal, extra={"event": "worker_ended"})
+
+    def _begin(self, crew: Crew) -> Shift:
+        return Shift(self._config, crew)
 
     async def _open(self, client: Client, outage: Outage) -> bool:
         """Connect, however long the backend is away; False if the worker was stopped meanwhile."""
