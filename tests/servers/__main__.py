@@ -1,7 +1,8 @@
 """Run a command on a real server: python -m tests.servers redis -- COMMAND...
 
-On the one that the settings name, if they name one; else on a private one, which ends with the command. ASYNCDQ_URL
-leads the command there. The exit code is the command's; 1 if no server can be had.
+On the one that the settings name, if they name one; else on a private one, which ends with the command. The emulator
+of SQS is installed into `.venvs` for that, if it is not there. ASYNCDQ_URL leads the command there. The exit code is
+the command's; 1 if no server can be had.
 """
 
 from __future__ import annotations
@@ -15,8 +16,12 @@ from collections.abc import Sequence
 
 from asyncdq import AsyncdqError, Settings
 
-from .server import ServerFailed, ServerUnavailable
-from .sources import KINDS, private
+from .install import install_by_itself
+from .server import Server, ServerFailed, ServerUnavailable
+from .sources import CHOICE, KINDS, private
+
+PLACES = ("url", "dsn", "password", "db", "region", "endpoint_url", "queue_url_prefix")
+"""The options of a driver that say where its server is. Who sets the size of a pool has named no server."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,13 +33,12 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if url := configured(asked.kind):
             return run(asked.command, asked.kind, url)
-        with private(asked.kind) as server:
+        with obtained(asked.kind) as server:
             print(f"{asked.kind}: a private server, {server.url}", flush=True)
             return run(asked.command, asked.kind, server.url)
     except ServerUnavailable:
         print(
-            f"error: no {asked.kind} server: set ASYNCDQ_URL to one, apt-get install {KINDS[asked.kind].package},"
-            " or start Docker",
+            f"error: no {asked.kind} server: set ASYNCDQ_URL to one, {KINDS[asked.kind].remedy()}, or start Docker",
             file=sys.stderr,
         )
     except (AsyncdqError, ServerFailed) as error:
@@ -42,12 +46,26 @@ def main(arguments: Sequence[str]) -> int:
     return 1
 
 
+def obtained(kind: str) -> Server:
+    """A private server, whose program is installed where that changes nothing outside this checkout.
+
+    Raises `ServerUnavailable`.
+    """
+    try:
+        return private(kind)
+    except ServerUnavailable:
+        own = os.environ.get(CHOICE) != "docker" and KINDS[kind].installation()
+        if not own or install_by_itself(KINDS[kind], "a private server needs"):
+            raise
+    return private(kind)
+
+
 def configured(kind: str) -> str | None:
     """The URL of the server of this kind that the environment, .env or pyproject.toml name. Holds secrets."""
     settings = Settings()
     if "url" in settings.model_fields_set:
         return settings.driver_url() if settings.driver == kind else None
-    named = any(name.startswith(f"{kind}_") for name in settings.model_fields_set)
+    named = settings.model_fields_set & {f"{kind}_{place}" for place in PLACES}
     return Settings(driver=kind).driver_url() if named else None
 
 

@@ -23,6 +23,7 @@ class Container(Server):
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
+        self.durable = kind.durable
         self._port = free_port()  # a fixed one: one chosen by Docker would change with every start
         self._made: DockerContainer | None = None
         self._paused = False

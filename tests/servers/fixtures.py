@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +15,8 @@ from asyncdq import drivers
 from .server import Server
 from .sources import CHOICE, KINDS, close_shared, private, shared
 
-KNOWN = ("sqlite", *KINDS)
-"""The drivers that there are stores for."""
+KNOWN = ("sqlite", *KINDS, "memory")
+"""The drivers that --drivers may name; the one in memory is an example, and not in asyncdq.drivers."""
 
 DRIVERS = [driver.name for driver in drivers.BACKENDS]
 
@@ -33,10 +35,39 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError("--drivers: where CI is set, all drivers are tested")
     if source := config.getoption("--servers"):
         os.environ[CHOICE] = source  # so that the processes which a test starts choose likewise
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in the background of a script: what a test starts would inherit it, and be deaf to Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure() -> None:
     close_shared()
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the drivers that --drivers leaves out, and keep all tests of one driver in one process.
+
+    Each process has shared servers of its own: so one of them has that driver's, and those of one file are kept
+    together where a server costs little.
+    """
+    wanted = {None, *selected(config)}
+    left_out = {item for item in items if driver_of(item.nodeid) not in wanted}
+    if left_out:
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+    for item in items:
+        if driver := driver_of(item.nodeid):
+            light = driver in KINDS and KINDS[driver].light
+            item.add_marker(pytest.mark.xdist_group(f"{driver} {item.path.name}" if light else driver))
+
+
+def driver_of(node: str) -> str | None:
+    """The driver that the test with this node id is run on, as far as its parameters or its file's name say it."""
+    path, _, parameters = node.partition("[")
+    stem = path.partition("::")[0].rpartition("/")[2]
+    words = re.split(r"[\W_]+", f"{stem} {parameters}")
+    return next((name for name in KNOWN if name in words), None)
 
 
 def selected(config: pytest.Config) -> set[str]:
@@ -55,9 +86,7 @@ def new_store(name: str, folder: Path) -> str:
     """The URL of a store of this driver that is new and empty until the next one is made."""
     if name == "sqlite":
         return f"sqlite://{folder}/queue.db"
-    server = shared(name)
-    server.empty()
-    return server.url
+    return KINDS[name].fresh(shared(name).url)
 
 
 @pytest.fixture(params=DRIVERS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -50,7 +51,8 @@ def release(folder: Path, kind: Kind) -> None:
 def remove(folder: Path, kind: Kind) -> None:
     """End whatever runs in this folder, and delete it."""
     for process in processes_in(folder):
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # a child that ended with its parent
+            process.kill()
     kind.bury(folder / "data")
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -61,6 +63,15 @@ def sweep(kind: Kind) -> None:
         pid, birth = _owner(folder)
         if abs(_birth(pid) - birth) > 5:  # the machine's idea of when it booted may move a little
             remove(folder, kind)
+
+
+def release_all() -> None:
+    """Nothing is left of any server of this process. Only for who ends: those that still run are killed."""
+    for folder in BASE.glob(f"*.{os.getpid()}.*"):
+        for process in processes_in(folder):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:

@@ -13,6 +13,7 @@ class Given(Server):
 
     def __init__(self, kind: Kind, url: str) -> None:
         self._kind = kind
+        self.durable = kind.durable
         self.url = url
 
     def start(self) -> None:

@@ -13,10 +13,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from .kind import Kind
 from .sources import CHOICE, KINDS, available, missing
 
 POLICY = Path("/usr/sbin/policy-rc.d")
@@ -24,8 +25,8 @@ FORBID = "#!/bin/sh\n# while the tests of asyncdq install servers\nexit 101\n"
 
 INSTALL = ("apt-get", "install", "-y", "--no-install-recommends", "--no-remove")
 
-WELCOME = ("faketime", "pgbouncer")
-"""Come along when servers are installed. Without them, the tests that want them are skipped and say so."""
+WELCOME = {"faketime": set(KINDS), "pgbouncer": {"postgres"}, "openssl": {"redis", "postgres", "rabbitmq"}}
+"""Programs that the tests of these servers want, too. Where they cannot be had, those tests are skipped and say so."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,20 +38,51 @@ def main(arguments: Sequence[str]) -> int:
     os.environ[CHOICE] = asked.servers
     wanted = [kind for name, kind in KINDS.items() if name in asked.drivers.split(",")]
     absent = [kind for kind in wanted if not available(kind.name)]
-    if not absent:
-        return 0
-    if asked.servers == "docker" or not shutil.which("apt-get"):
+    by_itself = [kind for kind in absent if kind.installation()]
+    packages = [kind.package for kind in absent if not kind.installation()]
+    if absent and (asked.servers == "docker" or (packages and not shutil.which("apt-get"))):
         return _refuse(*(missing(kind, asked.servers) for kind in absent))
-    return install([kind.package for kind in absent])
+    code = _ask_for(packages) if packages else 0
+    for kind in by_itself:
+        code = code or install_by_itself(kind)
+    if not code and _may_install() and (welcome := _welcome(kind.name for kind in wanted)):
+        install(welcome)
+    return code
+
+
+def install_by_itself(kind: Kind, why: str = "the tests need") -> int:
+    """The exit code of the command that failed, 0 if none did; 2 if we may not call them."""
+    lines = [shlex.join(command) for command in kind.installation()]
+    if os.environ.get("ASYNCDQ_TEST_INSTALL") == "0":
+        skip = f"or set {kind.variable}, or leave it out: --drivers=sqlite"
+        return _refuse(f"{why} {kind.package}:", *(f"    {line}" for line in lines), skip)
+    print(f"{why} {kind.package}: {' && '.join(lines)}", flush=True)
+    return next((code for command in kind.installation() if (code := _run(*command))), 0)
+
+
+def _ask_for(packages: Sequence[str]) -> int:
+    """The exit code of apt-get; 2 if we may not call it."""
+    if not _may_install():
+        named = [kind.variable for kind in KINDS.values() if kind.package in packages]
+        skip = f"or set {' and '.join(named)}, or leave them out: --drivers=sqlite"
+        command = shlex.join([*INSTALL, *packages])
+        return _refuse(f"the tests need {' and '.join(packages)}:", f"    sudo {command}", skip)
+    return install(packages)
+
+
+def _welcome(drivers: Iterable[str]) -> list[str]:
+    """What the tests of these drivers want and is not there."""
+    places, wanted = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin", set(drivers)
+    return [name for name, wants in WELCOME.items() if wants & wanted and shutil.which(name, path=places) is None]
+
+
+def _may_install() -> bool:
+    return os.geteuid() == 0 and os.environ.get("ASYNCDQ_TEST_INSTALL") != "0" and shutil.which("apt-get") is not None
 
 
 def install(packages: Sequence[str]) -> int:
-    """The exit code of apt-get; 2 if we may not call it."""
+    """The exit code of apt-get."""
     command = [*INSTALL, *packages]
-    if os.geteuid() != 0 or os.environ.get("ASYNCDQ_TEST_INSTALL") == "0":
-        skip = "or set ASYNCDQ_TEST_REDIS_URL and ASYNCDQ_TEST_POSTGRES_DSN, or leave them out: --drivers=sqlite"
-        return _refuse(f"the tests need {' and '.join(packages)}:", f"    sudo {shlex.join(command)}", skip)
-    command += WELCOME
     print(f"the tests need {' and '.join(packages)}: {shlex.join(command)}", flush=True)
     with no_service_starts(POLICY):
         return _run("apt-get", "update", "-qq") or _run(*command)

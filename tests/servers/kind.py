@@ -18,6 +18,9 @@ class Kind(ABC):
     environment      what the container's image wants to be told
     arguments        what the server in the container is started with
     stop_signal      ends it in order
+    maturing         seconds until what is new in it survives kill -9
+    durable          it keeps what it has confirmed over kill -9
+    light            it starts within a second, and several at a time are no burden
     """
 
     name: str
@@ -28,6 +31,9 @@ class Kind(ABC):
     environment: Mapping[str, str] = {}
     arguments: Sequence[str] = ()
     stop_signal: Signals = Signals.SIGTERM
+    durable: bool = True
+    light: bool = False
+    maturing: float = 0.0
 
     @abstractmethod
     def url(self, port: int) -> str:
@@ -48,6 +54,23 @@ class Kind(ABC):
     @abstractmethod
     def empty(self, url: str) -> None:
         """The store at this URL is as new, and nobody is connected to it."""
+
+    def fresh(self, url: str) -> str:
+        """The URL of a store that is as new; where names can be kept apart, it is not the one that was used before."""
+        self.empty(url)
+        return url
+
+    def guest(self, url: str, password: str) -> str:
+        """The name of a new user of the store at this URL who comes in with this password only, and may do all."""
+        raise NotImplementedError(f"{self.name} knows no passwords")
+
+    def remedy(self) -> str:
+        """What to do where the program is missing."""
+        return f"apt-get install {self.package}"
+
+    def installation(self) -> Sequence[list[str]]:
+        """The commands that install the program, where it is no Debian package."""
+        return ()
 
     def user(self) -> str | None:
         """The user that it has to run as, if it refuses to run as the one that we are."""

@@ -22,7 +22,7 @@ from .kind import Kind
 from .ports import free_port
 from .server import Server, ServerFailed, ServerUnavailable
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that a server may take to answer or to end, also on a busy machine."""
 
 GONE = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
@@ -34,11 +34,18 @@ class Native(Server):
 
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
+        self.durable = kind.durable
         self._port = free_port()
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._paused: list[psutil.Process] = []
         self.url = kind.url(self._port)
+
+    @property
+    def data(self) -> Path:
+        """Where its data lie, from the first start on."""
+        assert self._folder is not None, "it was never started"
+        return self._folder / "data"
 
     @property
     def log(self) -> str:
@@ -61,10 +68,14 @@ class Native(Server):
             try:
                 process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
-                self.kill9()
+                self._kill()
                 raise ServerFailed(f"{self._kind.name} did not stop\n{self.log[-2000:]}") from None
 
     def kill9(self) -> None:
+        time.sleep(self._kind.maturing)  # nothing tells when it has written down what is new
+        self._kill()
+
+    def _kill(self) -> None:
         self._paused = []
         if process := self._running():
             family = freeze(process.pid)  # frozen, it cannot start another child meanwhile
@@ -89,7 +100,7 @@ class Native(Server):
 
     def close(self) -> None:
         if self._folder:
-            self.kill9()
+            self._kill()
             folders.release(self._folder, self._kind)
             self._folder = None
 
@@ -104,7 +115,7 @@ class Native(Server):
                     return
             time.sleep(0.01)  # between two looks: a server says nowhere that it is ready
         how = f"ended with {process.poll()}" if process.poll() is not None else f"did not answer within {PATIENCE} s"
-        self.kill9()
+        self._kill()
         raise ServerFailed(f"{self._kind.name} {how}\n{self.log[-2000:]}")
 
 

@@ -16,6 +16,8 @@ from signal import Signals
 
 from .kind import Kind
 
+GUEST = "guest"
+
 NAME = "asyncdq"
 """User, password and database: those of the default DSN."""
 
@@ -58,7 +60,9 @@ class Postgres(Kind):
         assert program
         cluster = ["-D", str(data), "-U", NAME, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
         database = f"echo 'create database {NAME}' | '{program}' --single -D '{data}' -c fsync=off postgres"
-        return [[str(program.with_name("initdb")), *cluster], ["sh", "-c", database]]
+        # Whoever we are comes in without a password, and a guest with his.
+        guests = f"sed -i '1i host all {GUEST} 127.0.0.1/32 scram-sha-256' '{data}/pg_hba.conf'"
+        return [[str(program.with_name("initdb")), *cluster], ["sh", "-c", database], ["sh", "-c", guests]]
 
     def command(self, data: Path, port: int) -> list[str]:
         options = {
@@ -82,6 +86,13 @@ class Postgres(Kind):
         # In a thread, because whoever calls this may be inside an event loop.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, _execute(url, EMPTY)).result()
+
+    def guest(self, url: str, password: str) -> str:
+        literal = password.replace("'", "''")
+        statements = f"drop role if exists {GUEST}; create role {GUEST} superuser login password '{literal}'"
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, _execute(url, statements)).result()
+        return GUEST
 
     def user(self) -> str | None:
         if os.getuid() != 0:

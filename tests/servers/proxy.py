@@ -21,7 +21,9 @@ class Proxy:
 
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
+        self._serving: set[asyncio.Task[None]] = set()
         self._open: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._word = b""
         self._lost = asyncio.Event()
         self._passes = asyncio.Event()
@@ -39,6 +41,11 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         self.heal()
+        await asyncio.sleep(0)  # what was accepted last begins to be served
+        for serving in self._serving:
+            serving.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.sleep(0)  # transports that were aborted close their sockets now, not when the loop is gone
 
     def lose_reply_to(self, word: str) -> asyncio.Event:
         """The next request with this word in it is done, and its reply never comes: its connection breaks.
@@ -53,6 +60,10 @@ class Proxy:
         for writer in self._open:
             writer.transport.abort()
 
+    def forget(self) -> None:
+        """Connections that are open now carry nothing any more, and stay open, as at a router; new ones are served."""
+        self._forgotten |= self._open
+
     def blackhole(self) -> None:
         """What was sent and will be sent goes nowhere; connections stay open, and those opened now are not answered."""
         self._passes.clear()
@@ -63,19 +74,30 @@ class Proxy:
         self._passes.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            server = await asyncio.open_connection(self._target.hostname, self._target.port)
-            doomed = asyncio.Event()
-            self._open |= {writer, server[1]}
-            try:
-                await asyncio.gather(
-                    self._pass((reader, server[1]), lambda chunk: self._mark(chunk, doomed)),
-                    self._pass((server[0], writer), lambda _: self._drop(doomed)),
-                )
-            finally:
-                self._open -= {writer, server[1]}
-                server[1].transport.abort()
-        writer.transport.abort()
+        serving = asyncio.current_task()
+        assert serving
+        self._serving.add(serving)
+        try:
+            with suppress(OSError, asyncio.CancelledError):  # asyncio's streams complain of one that ends cancelled
+                await self._connect((reader, writer))
+        finally:
+            writer.transport.abort()
+            self._serving.discard(serving)
+
+    async def _connect(self, client: Pipe) -> None:
+        server = await asyncio.open_connection(self._target.hostname, self._target.port)
+        doomed = asyncio.Event()
+        ends = {client[1], server[1]}
+        self._open |= ends
+        try:
+            await asyncio.gather(
+                self._pass((client[0], server[1]), lambda chunk: self._mark(chunk, doomed)),
+                self._pass((server[0], client[1]), lambda _: self._drop(doomed)),
+            )
+        finally:
+            self._open -= ends
+            self._forgotten -= ends
+            server[1].transport.abort()
 
     async def _pass(self, pipe: Pipe, look: Callable[[bytes], None]) -> None:
         """Raises ConnectionError at the end of the stream, so that the other direction ends with it."""
@@ -83,6 +105,8 @@ class Proxy:
         while chunk := await reader.read(2**16):
             await asyncio.sleep(self.delay)  # what is asked of this network
             await self._passes.wait()
+            if writer in self._forgotten:
+                continue
             look(chunk)
             writer.write(chunk)
             await writer.drain()

@@ -43,3 +43,10 @@ class Redis(Kind):
 
         with redis.Redis.from_url(url) as client:
             client.flushdb()
+
+    def guest(self, url: str, password: str) -> str:
+        import redis
+
+        with redis.Redis.from_url(url) as client:
+            client.execute_command("ACL", "SETUSER", "guest", "reset", "on", f">{password}", "~*", "&*", "+@all")
+        return "guest"

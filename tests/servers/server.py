@@ -17,10 +17,12 @@ class ServerFailed(RuntimeError):
 class Server(ABC):
     """One real server that holds one store. All calls block, and return when what they say has happened.
 
-    `url` stays the same for the server's whole life, over stop, kill and start.
+    `url` stays the same for the server's whole life, over stop, kill and start. `durable`: what it has confirmed
+    is there after `kill9`, too.
     """
 
     url: str
+    durable: bool
 
     @abstractmethod
     def start(self) -> None:
@@ -56,7 +58,11 @@ class Server(ABC):
         self.start()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # also by Ctrl-C, while it starts
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,12 +7,15 @@ import os
 from . import container
 from .given import Given
 from .kind import Kind
+from .mysql import MySQL
 from .native import Native
 from .postgres import Postgres
+from .rabbitmq import RabbitMQ
 from .redis import Redis
 from .server import Server, ServerUnavailable
+from .sqs import SQS
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Redis(), Postgres())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (Redis(), Postgres(), MySQL(), RabbitMQ(), SQS())}
 
 CHOICE = "ASYNCDQ_TEST_SERVERS"
 """native or docker: only that source for private servers."""
@@ -52,7 +55,7 @@ def missing(kind: Kind, choice: str) -> str:
     """What to do about a server that cannot be had."""
     if choice == "docker":
         return f"no {kind.name} server: `docker info` does not answer, and no other source is allowed"
-    ways = [f"apt-get install {kind.package}", f"set {kind.variable}"]
+    ways = [kind.remedy(), f"set {kind.variable}"]
     ways += [] if choice == "native" else ["start Docker"]
     return f"no {kind.name} server for the tests: {', or '.join(ways)} (or leave it out with --drivers=...)"
 
