@@ -1,57 +1,15 @@
-"""The drivers under test, one entry each, and what differs between them, as data.
-
-A test that needs a trait says so (`@needs("unique_ids")`) and is simply not run where it is False.
-"""
+"""The drivers under test, each with its name for --drivers, and what differs between them, as data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from asyncdq import drivers
-from asyncdq.drivers.base import BaseDriver
 from asyncdq.drivers.sqlite import SQLiteDriver
+from asyncdq.testing import Backend, Store
+from examples.memory_driver import BACKEND
 from tests.servers.fixtures import new_store
-
-Store = Callable[[], BaseDriver]
-"""Makes one more driver, not yet connected, on the same store: each call is another process's view of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """One driver on one kind of store.
-
-    id             what the test report calls it
-    driver         its name in asyncdq.drivers
-    store          opens a new and empty store; the folder is the test's own
-    shared         a second driver can work on the same store
-    durable        the store outlives its last driver
-    unique_ids     an id that is waiting or running stores nothing
-    ends_leases    a lease ends by itself when its seconds have passed
-    lists_queues   `queues` knows the names
-    counts_purged  `purge` says how many
-    counts_all     `stats` knows every one of its numbers
-    dead_letters   it is `DeadLetters`
-    """
-
-    id: str
-    driver: str
-    store: Callable[[Path], Store]
-    shared: bool = True
-    durable: bool = True
-    unique_ids: bool = True
-    ends_leases: bool = True
-    lists_queues: bool = True
-    counts_purged: bool = True
-    counts_all: bool = True
-    dead_letters: bool = True
-
-    def has(self, traits: set[str]) -> bool:
-        """Whether all of these traits are true of it."""
-        return all(getattr(self, trait) for trait in traits)
 
 
 def sqlite_file(folder: Path) -> Store:
@@ -75,13 +33,37 @@ def on_server(driver: str) -> Callable[[Path], Store]:
 
 
 BACKENDS = [
-    Backend("sqlite-file", "sqlite", sqlite_file),
-    Backend("sqlite-memory", "sqlite", sqlite_memory, shared=False, durable=False),
-    Backend("redis", "redis", on_server("redis")),
-    Backend("postgres", "postgres", on_server("postgres")),
+    ("memory", BACKEND),
+    ("sqlite", Backend(id="sqlite-file", store=sqlite_file)),
+    ("sqlite", Backend(id="sqlite-memory", store=sqlite_memory, shared=False, durable=False)),
+    ("redis", Backend(id="redis", store=on_server("redis"))),
+    ("postgres", Backend(id="postgres", store=on_server("postgres"))),
+    ("mysql", Backend(id="mysql", store=on_server("mysql"))),
+    (
+        "rabbitmq",
+        Backend(
+            id="rabbitmq",
+            store=on_server("rabbitmq"),
+            unique_ids=False,
+            ends_leases=False,
+            lists_queues=False,
+            counts_all=False,
+            unbuffered=False,
+            purges_delayed=False,
+        ),
+    ),
+    # Long polls buffer what they bring, SQS counts whole seconds and orders at best, and its own purge, which would
+    # take what is delayed, takes what is leased too.
+    (
+        "sqs",
+        Backend(
+            id="sqs",
+            store=on_server("sqs"),
+            unique_ids=False,
+            unbuffered=False,
+            ordered=False,
+            fractions=False,
+            purges_delayed=False,
+        ),
+    ),
 ]
-
-
-def needs(*traits: str) -> pytest.MarkDecorator:
-    """Run this test on the backends that have all these traits."""
-    return pytest.mark.needs(*traits)

@@ -23,7 +23,8 @@ RETURNED = "returned"
 
 
 class Entry(NamedTuple):
-    """`said` is what a task notes at its start, and how it ended at its end: RETURNED, or the error's name."""
+    """`said` is what the producer promises of a task, what a task notes at its start, and how it ended at its end:
+    RETURNED, or the error's name."""
 
     kind: str
     id: str
@@ -44,10 +45,10 @@ class Ledger:
     def close(self) -> None:
         os.close(self._file)
 
-    def enqueued(self, ids: Iterable[str]) -> None:
+    def enqueued(self, ids: Iterable[str], said: str = "") -> None:
         """These ids were stored: the enqueue returned."""
         now, pid = time.time(), os.getpid()
-        self._append([Entry(ENQUEUED, id, 0, pid, now, "") for id in ids])
+        self._append([Entry(ENQUEUED, id, 0, pid, now, said) for id in ids])
 
     @contextmanager
     def execution(self, id: str, attempt: int, said: str = "") -> Iterator[None]:
@@ -75,6 +76,10 @@ class Ledger:
     def starts(self, id: str | None = None) -> list[Entry]:
         entries = self.entries(START)
         return entries if id is None else [entry for entry in entries if entry.id == id]
+
+    def ended_before(self, moment: float, seconds: float) -> int:
+        """How many executions ended so shortly before this moment."""
+        return sum(moment - seconds < entry.at < moment for entry in self.ends())
 
     def ends(self, id: str | None = None) -> list[Entry]:
         entries = self.entries(END)

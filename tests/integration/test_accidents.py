@@ -173,7 +173,6 @@ def test_a_decorated_coroutine_function_is_a_coroutine_task() -> None:
         {"queues": ["a", "a"]},
         {"queues": ["bad queue"]},
     ],
-    ids=str,
 )
 def test_a_wrong_parameter_of_a_worker_is_refused_in_words(parameters: dict[str, object]) -> None:
     given = {"queue_driver": "sqlite://:memory:", **parameters}

@@ -256,6 +256,13 @@ def test_migrate_prints_what_it_would_do_then_does_it_once(shell: Shell) -> None
     assert shell.ok("migrate") == "nothing to do\n"
 
 
+def test_queues_that_are_named_are_counted_and_no_others(shell: Shell) -> None:
+    for queue in ("default", "high"):
+        shell.ok("enqueue", "tasks.greet", '["Ada"]', "--queue", queue)
+    counted = json.loads(shell.ok("queues", "high", "low", "--json"))
+    assert {queue: counts["ready"] for queue, counts in counted.items()} == {"high": 1, "low": 0}
+
+
 def test_an_id_that_waits_already_is_stored_once(shell: Shell) -> None:
     shell.ok("enqueue", "tasks.greet", "--id", "mine")
     again = shell.run("enqueue", "tasks.greet", "--id", "mine")
@@ -269,6 +276,7 @@ MISTAKES = [
     (["queues", "--dance"], "No such option"),
     (["queues", "--driver", "mongo"], "there is no driver 'mongo'; known are: sqlite"),
     (["queues", "--url", "mongo://me:hunter2@h"], "no driver has the URL scheme 'mongo'"),
+    (["queues", "--url", "postgresql+asyncpg://me:hunter2@h/d"], "no driver has the URL scheme 'postgresql+asyncpg'"),
     (["worker", "--concurrency", "0"], "--concurrency: '0' is not accepted"),
     (["worker", "nowhere"], "there is no module 'nowhere'"),
     (["worker", "tasks.py"], "name its module: asyncdq worker tasks"),
@@ -278,6 +286,7 @@ MISTAKES = [
     (["enqueue", "x", "--delay=-1"], "delay is a number of seconds, 0 or more"),
     (["enqueue", "x", "--queue", "a b"], "queue name 'a b'"),
     (["dead", "requeue", "default"], "--all"),
+    (["queues", "a/b"], "queue name 'a/b'"),
     (["dead", "list", "a/b"], "queue name 'a/b'"),
 ]
 

@@ -25,6 +25,7 @@ from asyncdq.events.wire import facts
 from asyncdq.message import Message
 from tests.servers import Server, private, shared
 from tests.servers.ports import free_port
+from tests.servers.proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
 SOON = 20.0
@@ -394,6 +395,18 @@ async def test_a_subscriber_connects_again_and_says_so(server: Server, caplog: p
         await heard.until("worker_online")
     assert "are not heard now" in caplog.text
     assert "are heard again" in caplog.text
+
+
+async def test_a_subscription_to_events_that_was_lost_without_a_word_is_opened_again(
+    channel: str, redis_url: str
+) -> None:
+    async with Proxy(redis_url) as proxy, hearing(proxy.url, channel) as heard:
+        proxy.forget()
+        with Redis.from_url(redis_url) as redis:
+            async with asyncio.timeout(SOON):
+                while not heard.events:
+                    redis.publish(channel, ONLINE)
+                    await asyncio.sleep(0.05)  # between two tries: nothing here says that it listens again
 
 
 async def test_a_subscriber_needs_a_server_at_its_beginning() -> None:

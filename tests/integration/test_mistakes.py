@@ -38,7 +38,7 @@ ARGUMENTS = {
     "a directory": (["--url", "sqlite:///tmp"], "it must be a file"),
     "a place nobody can write": (["--url", "sqlite:///proc/queue.db"], "must exist and be writable"),
     "a file of another kind": (["--url", f"sqlite://{__file__}"], "it is not an SQLite database"),
-    "an unknown option of the URL": (["--url", "sqlite://x.db?wal=1"], "takes only ?synchronous="),
+    "an unknown option of the URL": (["--url", "sqlite://x.db?wal=1"], "has no such option"),
     "a queue with a space": (["--queues", "a b"], "queue name 'a b'"),
     "a negative period": (["--grace-period", "-1"], "--grace-period"),
     "no tasks at most": (["--max-tasks", "0"], "--max-tasks"),

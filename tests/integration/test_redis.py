@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,11 @@ from redis.exceptions import RedisError
 from asyncdq.drivers.redis import RedisDriver
 from asyncdq.errors import ConfigurationError, ConnectionLost, DriverError
 from asyncdq.message import Dead, Delivery, Done, Message
+from asyncdq.settings import load
 from tests.servers import Server, private
 from tests.servers.fixtures import new_store, skip_unless_selected
 from tests.servers.ports import free_port
+from tests.servers.proxy import Proxy
 
 from .workers import until
 
@@ -218,6 +221,22 @@ async def test_a_subscription_that_broke_wakes_and_the_next_wait_hears_again(dri
         await waiter
 
 
+async def test_a_subscription_that_was_lost_without_a_word_is_opened_again(url: str) -> None:
+    async with Proxy(url) as proxy, RedisDriver(proxy.url, timeout=0.5) as driver, RedisDriver(url) as producer:
+        await listening(driver)
+        proxy.forget()
+        took, numbers = LONG, count()
+        async with asyncio.timeout(4 * SOON):
+            while took > 0.4:  # else it was not woken, and has looked by itself
+                with suppress(ConnectionLost):
+                    await claim(driver)
+                    waiter = await listening(driver)
+                    began = time.monotonic()
+                    await producer.enqueue([message(f"{next(numbers)}")])
+                    await waiter
+                    took = time.monotonic() - began
+
+
 async def test_a_connection_that_the_server_closed_costs_one_call_at_most(driver: RedisDriver, url: str) -> None:
     await driver.enqueue([message("a")])
     tell(url, "CLIENT", "KILL", "TYPE", "normal")
@@ -325,6 +344,11 @@ async def test_no_more_connections_than_allowed(server: Server, most: int, opene
         assert str(tell(server.url, "CLIENT", "LIST")).count("name=asyncdq") == opened
 
 
+def test_one_connection_is_too_few_and_the_option_is_named() -> None:
+    with pytest.raises(ConfigurationError, match="--redis-max-connections: 1 is not accepted"):
+        load({"redis_max_connections": 1})
+
+
 async def test_a_replica_is_refused_until_it_is_the_primary(server: Server) -> None:
     async with RedisDriver(server.url) as driver:
         await driver.enqueue([message("a")])
@@ -368,6 +392,11 @@ async def test_sentinels_say_where_the_primary_is(server: Server, program: Progr
         await RedisDriver(f"redis+sentinel://127.0.0.1:{sentinel}/another").connect()
     with pytest.raises(ConfigurationError, match=r"write redis\+sentinel"):
         await RedisDriver(f"redis://127.0.0.1:{sentinel}").connect()
+
+
+async def test_a_plain_server_is_no_sentinel(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no Sentinel"):
+        await RedisDriver(f"{url.replace('redis', 'redis+sentinel', 1).rpartition('/')[0]}/mymaster").connect()
 
 
 async def test_after_a_failover_the_driver_works_on_the_new_primary(program: Program) -> None:
@@ -418,6 +447,14 @@ async def test_tls_checks_the_certificate(program: Program, tmp_path: Path) -> N
             await driver.enqueue([message(options.partition("=")[0])])
             async with asyncio.timeout(SOON):
                 await waiter
+
+
+async def test_a_server_without_tls_is_found_out(url: str) -> None:
+    secure = url.replace("redis://", "rediss://")
+    for wrong in (secure, f"{secure.replace('rediss', 'rediss+sentinel').rpartition('/')[0]}/mymaster"):
+        async with asyncio.timeout(SOON):
+            with pytest.raises(ConfigurationError, match="does not speak TLS"):
+                await RedisDriver(wrong).connect()
 
 
 # Other processes, and how fast

@@ -4,37 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sqlite3
+import subprocess
+import sys
 from collections import Counter
-from contextlib import closing
+from contextlib import suppress
 
 import pytest
 
 from asyncdq import Task
+from asyncdq.message import Dead, Message
 
 from . import jobs
 from .ledger import RETURNED, Ledger
 from .pools import gone
-from .workers import EMPTY, Site, WorkerProcess
+from .workers import EMPTY, Site, WorkerProcess, counts, leases_end
 
 LEASE = ("--task-defaults-visibility-timeout", "1")
-
-
-def freeze(worker: WorkerProcess, site: Site) -> None:
-    """Freeze it, but not in the middle of a write: it would hold the lock of an SQLite file until it thaws."""
-    worker.freeze()
-    while site.url.startswith("sqlite:") and is_locked(site.url.removeprefix("sqlite://").partition("?")[0]):
-        worker.thaw()
-        worker.freeze()
-
-
-def is_locked(path: str) -> bool:
-    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
-        try:
-            connection.execute("begin immediate")
-        except sqlite3.OperationalError:
-            return True
-    return False
 
 
 @pytest.mark.slow
@@ -80,9 +65,13 @@ async def test_workers_killed_one_after_the_other_lose_nothing_and_repeat_only_w
     site.start(*arguments)
     await site.until(lambda: not site.ledger.lost())
     await site.wait_for_stats(ready=0, delayed=0, leased=0, dead=0)
-    assert len(site.ledger.repeated()) <= kills * 10
+    ended = {(entry.id, entry.pid) for entry in site.ledger.ends()}
+    again = site.ledger.repeated()
+    assert sum((entry.id, entry.pid) not in ended for entry in again) <= kills * 10
+    assert len(again) <= kills * 20  # the others had ended a moment before, and their outcomes were on their way
 
 
+@leases_end
 async def test_the_visibility_timeout_of_a_task_says_how_soon_it_is_taken_over(site: Site) -> None:
     calls = [jobs.hold.using(visibility_timeout=0.5).bind(site.gate), jobs.hold.bind(site.gate)]
     short, long = await site.enqueue(calls)
@@ -93,7 +82,7 @@ async def test_the_visibility_timeout_of_a_task_says_how_soon_it_is_taken_over(s
     async with site.working():
         await site.until(lambda: site.ledger.successes() == {short: 1})
     assert (len(site.ledger.starts(short)), len(site.ledger.starts(long))) == (2, 1)
-    assert (await site.stats()).leased == 1
+    assert counts(await site.stats(), leased=1)
 
 
 @pytest.mark.parametrize("task", [jobs.hold, jobs.hold_in_thread], ids=lambda task: task.function.__name__)
@@ -103,7 +92,7 @@ async def test_a_worker_frozen_past_its_lease_loses_the_task_and_goes_on(
     frozen = site.start("-q", "both,its_own", *LEASE)
     (id,) = await site.enqueue([task.using(queue="both").bind(site.gate)])
     await site.until(lambda: site.ledger.starts(id))
-    freeze(frozen, site)
+    site.freeze(frozen)
     other = await site.start("-q", "both", *LEASE).ready()
     await site.until(lambda: len(site.ledger.starts(id)) == 2)
     if task is jobs.hold_in_thread:
@@ -115,18 +104,19 @@ async def test_a_worker_frozen_past_its_lease_loses_the_task_and_goes_on(
     await site.until(lambda: site.ledger.ends(mine))
     site.open_gate()
     await site.wait_for_stats("both", leased=0)
+    await other.says("task_completed")
     ends = {entry.pid: entry.said for entry in site.ledger.ends(id)}
     assert ends == {frozen.pid: RETURNED if task is jobs.hold_in_thread else "CancelledError", other.pid: RETURNED}
     assert "lease lost" in frozen.log_lines(id)[-1]
     assert "task_completed" in other.log_lines(id)[-1]
-    assert await site.stats("both") == EMPTY
+    assert counts(await site.stats("both"), **EMPTY)
 
 
 async def test_the_process_of_a_task_that_a_frozen_worker_lost_is_killed_when_it_wakes(site: Site) -> None:
     frozen = site.start(*LEASE)
     (id,) = await site.enqueue([jobs.hold_in_process.bind(site.gate)])
     await site.started(1)
-    freeze(frozen, site)
+    site.freeze(frozen)
     async with site.working(visibility_timeout=1.0):
         await site.started(2)
         frozen.thaw()
@@ -138,11 +128,13 @@ async def test_the_process_of_a_task_that_a_frozen_worker_lost_is_killed_when_it
     assert [(entry.pid, entry.said) for entry in site.ledger.ends(id)] == [(second.pid, RETURNED)]
 
 
+@leases_end
 async def test_what_a_frozen_worker_had_claimed_ahead_is_not_started_when_it_wakes(site: Site) -> None:
-    frozen = site.start("-c", "1", "--claim-ahead", "10", *LEASE)
+    # Two seconds: a long poll that was under way when it froze is answered for one more, and would count as a loss.
+    frozen = site.start("-c", "1", "--claim-ahead", "10", "--task-defaults-visibility-timeout", "2")
     held, *ahead = await site.enqueue([jobs.hold.bind(site.gate), *(jobs.mark.bind() for _ in range(5))])
     await site.until(lambda: site.ledger.starts(held))
-    freeze(frozen, site)
+    site.freeze(frozen)
     async with site.working(visibility_timeout=1.0):
         await site.until(lambda: site.ledger.successes() == dict.fromkeys(ahead, 1))
         await site.until(lambda: len(site.ledger.starts(held)) == 2)
@@ -182,8 +174,9 @@ async def test_a_task_that_kills_its_workers_is_buried_and_its_neighbours_are_do
     for _ in range(3):
         worker = site.start("-c", "31", *LEASE)
         assert await worker.exited() < 0 or killer is jobs.exit_at_once
-    async with site.working(concurrency=31, visibility_timeout=1.0):
-        await site.wait_for_stats(ready=0, delayed=0, leased=0)
+    async with site.working(concurrency=31, visibility_timeout=10.0):
+        await site.wait_for_stats(ready=0, delayed=0, leased=0, dead=1)
+        await site.until(lambda: site.ledger.successes().keys() == set(neighbours))
     letters = await site.dead()
     assert {id: letter.reason for id, letter in letters.items()} == {fatal: "lost"}
     assert (letters[fatal].attempts, len(site.ledger.starts(fatal))) == (3, 3)
@@ -213,10 +206,35 @@ async def test_short_tasks_behind_long_ones_are_run_by_another_worker_within_two
     site.start("-c", "2", "--claim-ahead", "100")
     await site.started(2)
     claimed_at = site.ledger.starts()[-1].at
-    assert (await site.stats()).leased == 52
+    assert counts(await site.stats(), leased=52)
     async with site.working():
         await site.ended(50)
         assert site.ledger.ends()[-1].at - claimed_at < 2.0
         site.open_gate()
         await site.wait_for_stats(leased=0)
     assert len(site.ledger.starts()) == 52
+
+
+@pytest.mark.slow
+async def test_a_requeue_that_is_killed_halfway_loses_no_letter(site: Site) -> None:
+    driver, ids = site.client.driver, {f"letter-{number}" for number in range(200)}
+    await driver.enqueue([Message(id, "default", b"", 0.0) for id in ids])
+    while len(await site.dead()) < len(ids):
+        await driver.wait(["default"], 1)
+        claimed = await driver.dequeue({"default": 100}, 100, 60.0)
+        await driver.settle([(delivery, Dead("rejected")) for delivery in claimed])
+    command = (sys.executable, "-m", "asyncdq", "dead", "requeue", "default", "--all")
+    requeue = await asyncio.create_subprocess_exec(
+        *command, env=site.environment, cwd=site.folder, stdout=subprocess.DEVNULL
+    )
+    while requeue.returncode is None and not (await site.stats()).ready:
+        pass
+    with suppress(ProcessLookupError):  # it may have ended just now
+        requeue.kill()
+    await requeue.wait()
+    found: set[str] = set()
+    async with asyncio.timeout(90):  # SQS hides for a minute what a reader of dead letters had when it died
+        while found != ids:
+            await driver.wait(["default"], 1)
+            found |= {delivery.id for delivery in await driver.dequeue({"default": 100}, 100, 120.0)}
+            found |= (await site.dead()).keys()

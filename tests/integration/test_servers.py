@@ -7,12 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
+import aiomysql
+import aiormq
 import asyncpg
 import pytest
 import redis.asyncio
@@ -22,12 +25,21 @@ from tests.servers import KINDS, Server, ServerUnavailable
 from tests.servers.folder import BASE, processes_in, sweep
 from tests.servers.given import Given
 from tests.servers.native import Native
+from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.sqs import ask
 
 from .workers import until
 
 ROOT = Path(__file__).resolve().parents[2]
 
-LOST = (OSError, RedisError, asyncpg.PostgresError, asyncpg.InterfaceError)
+LOST = (
+    OSError,
+    RedisError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    aiomysql.MySQLError,
+    aiormq.exceptions.AMQPError,
+)
 """What clients raise when nobody is there."""
 
 
@@ -59,12 +71,96 @@ class Notes:
         return str(await self.client.fetchval(f"show {name}"))
 
 
+class MySQLNotes(Notes):
+    """The same in MySQL."""
+
+    def __init__(self, connection: aiomysql.Connection) -> None:
+        self.connection = connection
+
+    async def write(self, word: str) -> None:
+        await self._ask("create table if not exists notes (word text)")
+        await self._ask(f"insert into notes values ('{word}')")
+
+    async def read(self) -> str | None:
+        try:
+            return await self._ask("select word from notes")
+        except aiomysql.ProgrammingError:  # there is no such table
+            return None
+
+    async def setting(self, name: str) -> str:
+        return await self._ask(f"select @@{name}") or ""
+
+    async def _ask(self, statement: str) -> str | None:
+        cursor = await self.connection.cursor()
+        await cursor.execute(statement)
+        row = await cursor.fetchone()
+        return None if row is None else str(row[0])
+
+
+class SQSNotes(Notes):
+    """The same in SQS: a word is the name of a queue."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def write(self, word: str) -> None:
+        await asyncio.to_thread(ask, self.url, "CreateQueue", QueueName=word)
+
+    async def read(self) -> str | None:
+        queues: list[str] = (await asyncio.to_thread(ask, self.url, "ListQueues")).get("QueueUrls", [])
+        return queues[0].rpartition("/")[2] if queues else None
+
+
+class RabbitMQNotes(Notes):
+    """The same in RabbitMQ: a word is a message in a queue."""
+
+    def __init__(self, connection: aiormq.Connection) -> None:
+        self.connection = connection
+
+    async def write(self, word: str) -> None:
+        channel = await self.connection.channel(publisher_confirms=True)
+        await channel.queue_declare("notes", durable=True, arguments={"x-queue-type": "quorum"})
+        await channel.basic_publish(word.encode(), routing_key="notes", mandatory=True)
+        await channel.close()
+        await asyncio.sleep(RabbitMQ.maturing)  # a server that is paused, and then killed, has no time for it
+
+    async def read(self) -> str | None:
+        channel = await self.connection.channel()
+        try:
+            while True:
+                if word := (await channel.basic_get("notes")).body:
+                    break
+                await asyncio.sleep(0.01)  # another reader has it, and gives it back with its channel
+        except aiormq.exceptions.ChannelNotFoundEntity:  # there is no such queue
+            return None
+        await channel.close()
+        return word.decode()
+
+    async def setting(self, name: str) -> str:
+        pytest.skip("a quorum queue confirms what is on disk, and cannot be told otherwise")
+
+
 @asynccontextmanager
 async def notes(server: Server) -> AsyncIterator[Notes]:
     """A new connection, closed at the end."""
     if server.url.startswith("redis"):
         async with redis.asyncio.Redis.from_url(server.url, decode_responses=True) as client:
             yield Notes(client)
+    elif server.url.startswith("mysql"):
+        at = urlsplit(server.url)
+        connecting = aiomysql.connect(
+            at.hostname or "", at.username, at.password or "", at.path[1:], at.port or 3306, autocommit=True
+        )
+        async with connecting as session:
+            try:
+                yield MySQLNotes(session)
+            finally:
+                session.close()
+    elif server.url.startswith("sqs"):
+        yield SQSNotes(server.url)
+    elif server.url.startswith("amqp"):
+        async with aiormq.connect(server.url) as channels:
+            yield RabbitMQNotes(channels)
     else:
         connection = await asyncpg.connect(server.url)
         try:
@@ -85,7 +181,18 @@ async def write(server: Server, word: str) -> None:
         await place.write(word)
 
 
+def skip_if_it_cannot_be_emptied(server: Server) -> None:
+    if server.url.startswith("amqp") and not isinstance(server, Native):
+        pytest.skip("no client of this one can list what there is to delete")
+
+
+def skip_if_it_forgets(server: Server) -> None:
+    if not server.durable:
+        pytest.skip("this one is an emulator, and writes what it has when it is stopped in order")
+
+
 async def test_a_server_keeps_what_it_confirmed_over_kill_9(own_server: Server) -> None:
+    skip_if_it_forgets(own_server)
     await write(own_server, "kept")
     for _ in range(2):
         own_server.kill9()
@@ -109,7 +216,9 @@ async def test_a_stopped_server_is_not_there(own_server: Server) -> None:
 
 
 async def test_what_is_confirmed_is_on_disk(own_server: Server) -> None:
-    name, value = ("appendfsync", "always") if own_server.url.startswith("redis") else ("fsync", "on")
+    skip_if_it_forgets(own_server)
+    settings = {"redis": ("appendfsync", "always"), "mysql": ("innodb_flush_log_at_trx_commit", "1")}
+    name, value = settings.get(own_server.url.partition(":")[0], ("fsync", "on"))
     async with notes(own_server) as place:
         assert await place.setting(name) == value
 
@@ -131,7 +240,7 @@ async def test_a_paused_server_can_be_killed_and_started(own_server: Server) -> 
     own_server.pause()
     own_server.kill9()
     own_server.start()
-    assert await read(own_server) == "kept"
+    assert await read(own_server) == ("kept" if own_server.durable else None)
 
 
 async def test_a_paused_server_can_be_stopped(own_server: Server) -> None:
@@ -141,6 +250,7 @@ async def test_a_paused_server_can_be_stopped(own_server: Server) -> None:
 
 
 async def test_an_emptied_store_is_as_new(own_server: Server) -> None:
+    skip_if_it_cannot_be_emptied(own_server)
     async with notes(own_server) as old:
         await old.write("gone")
         own_server.empty()
@@ -150,6 +260,7 @@ async def test_an_emptied_store_is_as_new(own_server: Server) -> None:
 
 
 async def test_a_server_whose_url_is_given_serves_and_cannot_be_broken(own_server: Server) -> None:
+    skip_if_it_cannot_be_emptied(own_server)
     kind = next(kind for kind in KINDS.values() if own_server.url.startswith(kind.url(0).split(":")[0]))
     given = Given(kind, own_server.url)
     given.start()
@@ -181,7 +292,7 @@ SESSION = """
 import sys
 from tests.servers import KINDS, shared
 from tests.servers.native import Native
-names = sys.argv[1:] or list(KINDS)
+names = sys.argv[1:] or [name for name in KINDS if KINDS[name].program()]
 servers = [Native(KINDS[name]) for name in names]
 for server in servers:
     server.start()
@@ -197,9 +308,13 @@ if sys.stdin.readline() == "close\\n":
 """
 
 
+SOME = ("redis", "postgres")
+"""Enough for what is the same for all; brokers start slowly."""
+
+
 @contextmanager
-def session(*command: str, path: str = str(ROOT)) -> Iterator[subprocess.Popen[str]]:
-    """A process with one server of each kind, which have all been broken and started again."""
+def session(*command: str, path: str = str(ROOT), kinds: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
+    """A process with one server of each of these kinds, or of all, which have been broken and started again."""
     environment = {**os.environ, "PYTHONPATH": path}
     with subprocess.Popen(
         [*(command or [sys.executable]), "-c", SESSION],
@@ -221,9 +336,9 @@ def left_by(pid: int, base: Path = BASE) -> list[Path]:
 
 @natively
 async def test_servers_that_were_closed_leave_nothing() -> None:
-    with session() as process:
+    with session(kinds=SOME) as process:
         folders = left_by(process.pid)
-        assert len(folders) > len(KINDS)
+        assert len(folders) > len(SOME)
         assert any(map(processes_in, folders))
         process.communicate("close\n")
     assert left_by(process.pid) == []
@@ -231,6 +346,8 @@ async def test_servers_that_were_closed_leave_nothing() -> None:
 
 
 @natively
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("sessions")
 async def test_servers_die_with_a_killed_session_and_the_next_one_sweeps_up() -> None:
     with session() as process:
         folders = left_by(process.pid)
@@ -244,7 +361,7 @@ async def test_servers_die_with_a_killed_session_and_the_next_one_sweeps_up() ->
 
 @natively
 async def test_a_sweep_spares_the_servers_of_those_who_live() -> None:
-    with session() as process:
+    with session(kinds=SOME) as process:
         folders = left_by(process.pid)
         for kind in KINDS.values():
             sweep(kind)
@@ -253,6 +370,8 @@ async def test_a_sweep_spares_the_servers_of_those_who_live() -> None:
 
 
 @natively
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("sessions")
 @pytest.mark.skipif(os.getuid() != 0, reason="all of these tests show it")
 def test_a_normal_user_has_servers_too() -> None:
     with TemporaryDirectory() as name:

@@ -271,6 +271,21 @@ async def test_a_path_may_hold_any_character(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [path.name]
 
 
+async def test_a_path_that_is_too_long_for_a_socket_leaves_nothing_behind_and_waits_all_the_same(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / ("long" * 25) / "queue.db"
+    path.parent.mkdir()
+    async with SQLiteDriver(path) as driver, SQLiteDriver(path) as other:
+        await driver.setup()
+        waiting = asyncio.create_task(driver.wait(["work"], 20))
+        await asyncio.sleep(0)  # it has begun
+        await other.enqueue([message("a")])
+        await waiting
+        assert len(await driver.dequeue({"work": 1}, 1, 10)) == 1
+    assert os.listdir(path.parent) == [path.name]
+
+
 async def test_a_file_that_vanished_is_a_lost_connection(driver: SQLiteDriver) -> None:
     assert driver.path is not None
     driver.path.rename(driver.path.with_suffix(".moved"))

@@ -9,7 +9,7 @@ import pytest
 from asyncdq import Worker
 
 from . import jobs
-from .workers import EMPTY, Site
+from .workers import EMPTY, Site, counts
 
 
 async def test_a_burst_ends_when_the_queues_are_empty_and_does_not_count_what_is_delayed(site: Site) -> None:
@@ -17,7 +17,7 @@ async def test_a_burst_ends_when_the_queues_are_empty_and_does_not_count_what_is
     await site.enqueue([jobs.mark.using(delay=600).bind()])
     await site.burst()
     assert site.ledger.successes() == dict.fromkeys(now, 1)
-    assert (await site.stats()).delayed == 1
+    assert counts(await site.stats(), delayed=1)
 
 
 async def test_a_burst_does_what_its_tasks_enqueue(site: Site) -> None:
@@ -47,8 +47,7 @@ async def test_max_tasks_is_exact_with_ten_slots(site: Site) -> None:
     await site.enqueue(jobs.linger.bind(0.001) for _ in range(50))
     await Worker(site.url, max_tasks=17, concurrency=10).start(handle_signals=False)
     assert len(site.ledger.starts()) == 17
-    stats = await site.stats()
-    assert (stats.ready, stats.leased) == (33, 0)
+    assert counts(await site.stats(), ready=33, leased=0)
 
 
 async def test_max_tasks_is_exact_across_queues_and_kinds_of_tasks(site: Site) -> None:
@@ -84,7 +83,7 @@ async def test_a_worker_that_waits_starts_what_arrives(site: Site) -> None:
             await site.enqueue([jobs.mark.bind()])
             await site.ended(number + 1)
         await site.wait_for_stats(leased=0)
-    assert await site.stats() == EMPTY
+    assert counts(await site.stats(), **EMPTY)
 
 
 async def test_workers_in_one_process_share_a_queue_without_doing_anything_twice(site: Site) -> None:
@@ -101,6 +100,11 @@ async def test_a_worker_that_is_cancelled_gives_everything_back(site: Site) -> N
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
-    stats = await site.stats()
-    assert (stats.ready, stats.leased) == (20, 0)
+    assert counts(await site.stats(), ready=20, leased=0)
     assert [entry.said for entry in site.ledger.ends()] == ["CancelledError"] * 5
+
+
+@pytest.mark.parametrize("queue_url", ["rabbitmq"], indirect=True)
+async def test_a_worker_says_that_its_leases_do_not_end_by_time(site: Site) -> None:
+    worker = await site.start().ready()
+    assert "visibility_timeout has no effect" in worker.log

@@ -6,10 +6,11 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -18,7 +19,9 @@ import pytest
 
 from asyncdq import Call, Client, Enqueued, Worker
 from asyncdq.drivers.base import DeadLetters
+from asyncdq.errors import ConnectionLost
 from asyncdq.message import DeadLetter, QueueStats
+from tests.servers.fixtures import DRIVERS
 
 from . import jobs
 from .ledger import VARIABLE, Ledger
@@ -28,11 +31,14 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 JOBS = jobs.__name__
 
-SOON = 20.0
+SOON = 45.0
 """Seconds within which anything that must happen has happened, also on a busy machine."""
 
 sqlite_only = pytest.mark.parametrize("queue_url", ["sqlite"], indirect=True)
 """Marks a test of `site` that shows the same whatever the driver is, or that breaks a file."""
+
+leases_end = pytest.mark.parametrize("queue_url", [name for name in DRIVERS if name != "rabbitmq"], indirect=True)
+"""Marks a test of `site` about leases that end after some seconds: RabbitMQ's last as long as the connection."""
 
 
 async def until(condition: Callable[[], T], seconds: float = SOON, *, evidence: Callable[[], object] = str) -> T:
@@ -66,6 +72,11 @@ class WorkerProcess:
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code if it has ended: minus the signal's number if one killed it."""
+        return self._process.poll()
 
     @property
     def output(self) -> str:
@@ -138,7 +149,11 @@ class Site:
 
     def open_gate(self, pid: int | None = None) -> None:
         """Let held tasks return, everywhere or in this process."""
-        Path(self.gate if pid is None else f"{self.gate}.{pid}").touch()
+        self.open(self.gate if pid is None else f"{self.gate}.{pid}")
+
+    def open(self, gate: str) -> None:
+        """Let tasks that are held at this gate return."""
+        Path(gate).touch()
 
     async def enqueue(self, calls: Iterable[Call[Any]]) -> list[str]:
         """The ids of what is enqueued now; the ledger knows of it."""
@@ -152,6 +167,37 @@ class Site:
         process = WorkerProcess([*modules, *arguments], self.folder, self.environment, len(self._processes))
         self._processes.append(process)
         return process
+
+    def freeze(self, worker: WorkerProcess) -> None:
+        """Freeze it, but not in the middle of a write: it would hold the lock of an SQLite file until it thaws."""
+        worker.freeze()
+        while self.url.startswith("sqlite:") and is_locked(self.url.removeprefix("sqlite://").partition("?")[0]):
+            worker.thaw()
+            worker.freeze()
+
+    @asynccontextmanager
+    async def load(self, produce: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+        """This is done again and again, also while the server is away."""
+        ends = asyncio.Event()
+
+        async def again_and_again() -> None:
+            while not ends.is_set():
+                try:
+                    await produce()
+                except ConnectionLost:
+                    await asyncio.sleep(0.05)  # between two tries
+                await asyncio.sleep(0.01)  # or there would be more than the workers can do
+
+        producing = asyncio.create_task(again_and_again())
+        try:
+            yield
+        except BaseException:
+            producing.cancel()  # it may be asking a server that does not answer
+            raise
+        finally:
+            ends.set()
+            await asyncio.wait([producing])
+        producing.result()
 
     @asynccontextmanager
     async def working(self, **config: Any) -> AsyncIterator[Worker]:
@@ -184,9 +230,9 @@ class Site:
         return await self.client.driver.stats(queue)
 
     async def wait_for_stats(self, queue: str = "default", **wanted: int) -> None:
-        """Return when the queue counts as many as wanted."""
+        """Return when the queue counts as many as wanted, in what the broker can count."""
         deadline = asyncio.get_running_loop().time() + SOON
-        while wanted.items() - asdict(found := await self.stats(queue)).items():
+        while not counts(found := await self.stats(queue), **wanted):
             assert asyncio.get_running_loop().time() < deadline, f"{wanted} not within {SOON} s: {found}"
             await asyncio.sleep(0.01)  # between two looks
 
@@ -206,9 +252,28 @@ class Site:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        async with asyncio.timeout(60):
-            output, errors = await process.communicate()
+        try:
+            async with asyncio.timeout(60):
+                output, errors = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
         return process.returncode or 0, output.decode(), errors.decode()
+
+
+def counts(found: QueueStats, **wanted: int) -> bool:
+    """Whether these are the numbers, as far as the broker knows them."""
+    return all(getattr(found, state) in (number, None) for state, number in wanted.items())
+
+
+def is_locked(path: str) -> bool:
+    """Whether somebody is writing to this SQLite file."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("begin immediate")
+        except sqlite3.OperationalError:
+            return True
+    return False
 
 
 @asynccontextmanager
@@ -222,4 +287,4 @@ async def site_on(url: str, folder: Path) -> AsyncIterator[Site]:
             site.close()
 
 
-EMPTY = QueueStats(ready=0, delayed=0, leased=0, dead=0)
+EMPTY = asdict(QueueStats(ready=0, delayed=0, leased=0, dead=0))

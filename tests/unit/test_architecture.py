@@ -21,24 +21,28 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Who may import whom, besides files of its own folder. `drivers` is the folder's __init__, `drivers.*` all of it.
 FLOORS = {
-    "message": "",
+    "value": "",
+    "message": "value",
     "signals": "",
     "errors": "message",
     "names": "errors",
     "arguments": "errors",
     "batcher": "errors",
     "ranges": "message errors names",
-    "settings.*": "errors names",
-    "context": "message",
+    "signing": "errors",
+    "url": "errors",
+    "settings.*": "errors names signing url",
+    "context": "message value",
     "retry": "message errors signals",
     "serializers.*": "message errors",
     "events.redis": "errors events.types events.wire drivers.redis_address drivers.redis_link",
     "events.subscriber": "errors events.types events.wire drivers.redis_address drivers.redis_link",
     "events.*": "message errors names",
-    "drivers.*": "message errors",
-    "envelope": "message errors ranges serializers.base",
+    "drivers.*": "message errors url",
+    "envelope": "message errors ranges value serializers.base",
 }
 LOW = " ".join(FLOORS)
+FLOORS["testing.*"] = "message errors drivers.base"
 FLOORS["client"] = LOW.replace("drivers.*", "drivers drivers.base")
 FLOORS["default"] = f"{FLOORS['client']} client"
 FLOORS["task"] = "default client retry context message errors signals names ranges arguments"
@@ -55,6 +59,7 @@ LIBRARIES = {
     "aiomysql": "drivers/mysql*",
     "pymysql": "drivers/mysql*",
     "aio_pika": "drivers/rabbitmq*",
+    "aiormq": "drivers/rabbitmq*",
     "aioboto3": "drivers/sqs*",
     "aiobotocore": "drivers/sqs*",
     "botocore": "drivers/sqs*",
@@ -65,11 +70,18 @@ LIBRARIES = {
     "typer": "cli/*",
     "rich": "cli/*",
     "uvloop": "cli/* worker/*",
+    "pytest": "testing/*",
+    "hypothesis": "testing/suite/test_model.py",
+    "psutil": "testing/suite/test_wait.py",
 }
 
 # Which files may import a module whose name they compute. A message never triggers an import: the operator names
-# the modules of tasks, the settings name the serializer, and a child of the pool finds the task that its worker knows.
-BY_NAME = "__init__.py drivers/__init__.py serializers/__init__.py cli/modules.py worker/child.py"
+# the modules of tasks, the settings name the serializer, a table the commands, and a child of the pool finds the task
+# that its worker knows.
+BY_NAME = (
+    "__init__.py drivers/__init__.py serializers/__init__.py cli/group.py cli/modules.py worker/child.py "
+    "testing/__main__.py"
+)
 
 
 def allowed(name: str, patterns: str) -> bool:

@@ -126,7 +126,7 @@ RESTORED: list[tuple[Any, object]] = [
 
 
 @pytest.mark.parametrize("name", ["msgpack", "json"])
-@pytest.mark.parametrize(("annotation", "value"), RESTORED, ids=repr)
+@pytest.mark.parametrize(("annotation", "value"), RESTORED)
 def test_what_the_annotation_names_comes_back_through_a_serializer(name: str, annotation: Any, value: object) -> None:
     serializer, fit = load(name), of(annotation)
     arrived: Any = serializer.loads(serializer.dumps([[value], {"value": value}]))
@@ -153,7 +153,7 @@ PLAIN = [
 ]
 
 
-@pytest.mark.parametrize("annotation", PLAIN, ids=repr)
+@pytest.mark.parametrize("annotation", PLAIN)
 def test_a_plain_annotation_needs_no_fitter(annotation: Any) -> None:
     assert of(annotation) is None
 
@@ -215,7 +215,7 @@ MISFITS: list[tuple[Any, object, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value", "message"), MISFITS, ids=repr)
+@pytest.mark.parametrize(("annotation", "value", "message"), MISFITS)
 def test_what_does_not_fit_is_named_with_what_is_expected(annotation: Any, value: object, message: str) -> None:
     fit = of(annotation)
     assert fit is not None

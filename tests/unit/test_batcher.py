@@ -93,3 +93,15 @@ async def test_drain_waits_for_everything_that_was_put_in() -> None:
         trips.gate.release()
     await batcher.drain()
     assert heard == [10, 20]
+
+
+async def test_what_is_cancelled_before_it_goes_out_is_sent_by_drain() -> None:
+    trips = Trips()
+    heard: list[object] = []
+    batcher = Batcher(trips.send, 1)
+    batcher.put(1, heard.append)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()  # as asyncio.run does with all that is left
+    trips.gate.release()
+    await batcher.drain()
+    assert heard == [10]

@@ -12,14 +12,17 @@ import pytest
 from typer.main import get_command
 
 from asyncdq.cli.app import app
+from asyncdq.cli.group import Group
 from asyncdq.drivers import BACKENDS
 from asyncdq.message import REASONS
 from asyncdq.settings import Settings, options
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-OURS = [page for page in PAGES if page.name not in ("CONTRIBUTING.md", "CHANGELOG.md")]
-GUARANTEES = ROOT / "docs" / "guarantees.md"
+OURS = [
+    page for page in PAGES if page.name not in ("CONTRIBUTING.md", "CHANGELOG.md", "benchmarks.md")
+]  # rivals' flags
+GUARANTEES, SECURITY = ROOT / "docs" / "guarantees.md", ROOT / "docs" / "security.md"
 
 
 def name_of(page: Path) -> str:
@@ -46,23 +49,31 @@ def flags_of(command: object) -> Iterator[str]:
     """Every flag of a command and of those below it."""
     for parameter in getattr(command, "params", []):
         yield from (*parameter.opts, *parameter.secondary_opts)
-    for below in getattr(command, "commands", {}).values():
-        yield from flags_of(below)
+    if isinstance(command, Group):
+        for name, entry in command.table.items():
+            yield from flags_of(entry.load(name))
 
 
-def test_every_test_that_the_guarantees_name_exists() -> None:
-    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", GUARANTEES.read_text())
+@pytest.mark.parametrize(("page", "least"), [(GUARANTEES, 30), (SECURITY, 25)], ids=["guarantees", "security"])
+def test_every_test_that_a_page_of_promises_names_exists(page: Path, least: int) -> None:
+    named = re.findall(r"`(\S+\.py)::(\w+)`", page.read_text())
     for file, test in named:
         functions = [node for node in ast.walk(ast.parse((ROOT / file).read_text())) if hasattr(node, "args")]
         assert test in [getattr(node, "name", "") for node in functions], f"{file}::{test}"
-    assert len(named) > 30
+    assert len(named) > least
+
+
+def test_every_test_of_the_page_on_security_is_referred_to() -> None:
+    text, _, tests = SECURITY.read_text().partition("## The tests")
+    numbers = re.findall(r"^(\d+)\. ", tests, re.MULTILINE)
+    assert set(re.findall(r"\[(\d+)\]", text)) == set(numbers)
 
 
 def test_every_promise_names_its_test_or_is_called_untested() -> None:
     for promise, test, *cells in matrix()[1:]:
         assert cells, promise
         assert set(cells) <= {"yes", "no", "untested", "without"}, f"{promise}: one word per cell"
-        assert bool(re.fullmatch(r"(`tests/\S+::\w+`(, )?)+", test)) == ("yes" in cells), promise
+        assert bool(re.fullmatch(r"(`\S+\.py::\w+`(, )?)+", test)) == ("yes" in cells), promise
 
 
 def test_the_matrix_has_a_column_for_every_driver() -> None:
@@ -93,6 +104,15 @@ def test_the_part_of_the_demo_that_the_readme_shows_stands_in_it() -> None:
     assert shown.partition("\n")[2] in (ROOT / "examples" / "stdlib_stats.py").read_text()
 
 
+def test_the_driver_that_is_shown_in_parts_is_the_example() -> None:
+    example = (ROOT / "examples" / "memory_driver.py").read_text()
+    written = {ast.unparse(node) for node in ast.walk(ast.parse(example)) if hasattr(node, "body")}
+    parts = [block for block in blocks(ROOT / "docs" / "drivers.md", "python") if block.startswith("# examples/")]
+    for node in (node for part in parts for node in ast.parse(part).body):
+        assert ast.unparse(node) in written, ast.unparse(node)
+    assert len(parts) > 5
+
+
 def test_the_settings_that_the_readme_shows_are_accepted() -> None:
     (block,) = blocks(ROOT / "README.md", "toml")
     table = tomllib.loads(block)["tool"]["asyncdq"]
@@ -111,4 +131,4 @@ def test_every_option_that_a_page_names_exists(page: Path) -> None:
 def test_every_reason_of_a_burial_that_a_page_names_exists() -> None:
     table = (ROOT / "docs" / "tasks.md").read_text().partition("## How a task ends")[2].partition("\n## ")[0]
     named = {word for group in re.findall(r"buried \(([^)]*)\)", table) for word in re.findall(r"`(\w+)`", group)}
-    assert named == REASONS.keys() - {"undecodable", "unknown"}  # those two happen before a task begins
+    assert named == REASONS.keys() - {"undecodable", "unsigned", "unknown"}  # those happen before a task begins

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -24,7 +28,7 @@ from asyncdq.events import (
 )
 from asyncdq.events.types import TYPES, TaskEvent, task_error
 from asyncdq.events.wire import dumps, facts, line, loads
-from asyncdq.settings import load
+from asyncdq.settings import load, options
 
 EVERY = {"event", "id", "at", "worker_id"}
 OF_TASKS = EVERY | {"task_id", "task", "queue", "attempt", "max_attempts"}
@@ -71,6 +75,7 @@ class Sink:
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
         self.seen: list[str] = []
+        self.calls = 0
         self.closed = 0
         self.asked = asyncio.Event()
         self.open = asyncio.Event()
@@ -78,6 +83,7 @@ class Sink:
 
     async def emit(self, events: Sequence[Event]) -> None:
         self.asked.set()
+        self.calls += 1
         await self.open.wait()
         if self.error is not None:
             raise self.error
@@ -100,6 +106,14 @@ def test_an_event_comes_back_as_it_was(name: str) -> None:
     plain = json.loads(dumps(event))
     assert (plain["event"], plain["id"], plain["at"]) == (name, event.id, event.at)
     assert loads(dumps(event)) == event
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_no_two_events_have_the_same_id_also_after_a_fork() -> None:
+    write = "os.write(1, f'{E().id} {E().id}\\n'.encode())"  # at once, where print may be cut in two
+    text = f"import os; from asyncdq.events import WorkerOnline as E; os.fork(); {write}"
+    ids = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout.split()
+    assert len(set(ids)) == len(ids) == 4
 
 
 def test_the_error_of_an_event_is_its_type_and_message() -> None:
@@ -140,7 +154,7 @@ def test_a_line_for_people_has_the_name_and_who_it_is_about(name: str) -> None:
     event = sample(name)
     text = line(event)
     assert text.startswith(f"{name} {event.task if isinstance(event, TaskEvent) else 'w1'}")
-    assert not isinstance(event, TaskRetrying | TaskFailed) or text.endswith("ValueError: no \ud800")
+    assert not isinstance(event, TaskRetrying | TaskFailed) or text.endswith("ValueError: no \\ud800")
 
 
 # On their way
@@ -154,6 +168,17 @@ async def test_events_arrive_in_their_order() -> None:
     await hub.close()
     assert sink.seen == [str(number) for number in range(2000)]
     assert (hub.dropped, sink.closed) == (0, 1)
+
+
+async def test_events_that_come_close_together_share_a_flush() -> None:
+    sink = Sink()
+    hub = Hub([sink])
+    for number in range(100):
+        hub.emit(beat(number))
+        await asyncio.sleep(0)
+    await hub.close()
+    assert len(sink.seen) == 100
+    assert sink.calls < 20
 
 
 async def test_the_oldest_is_dropped_and_counted_when_the_emitter_is_slow(caplog: pytest.LogCaptureFixture) -> None:
@@ -261,6 +286,21 @@ async def test_a_listener_gets_each_event_also_after_it_has_failed_at_one(caplog
     assert (seen, emitter.failed, len(caplog.records)) == (["0", "1", "2", "3"], 2, 1)
 
 
+async def test_a_slow_listener_loses_only_what_it_did_not_get_and_that_is_counted() -> None:
+    seen: list[str] = []
+
+    async def listen(event: Event) -> None:
+        await asyncio.sleep(0.01)  # 600 of these take longer than a hub has to close
+        seen.append(event.id)
+
+    hub = Hub([InProcessEmitter(listen)], capacity=600)
+    for number in range(610):
+        hub.emit(beat(number))
+    await hub.close()
+    assert seen == [str(number) for number in range(10, 10 + len(seen))]
+    assert 50 < len(seen) == 610 - hub.dropped
+
+
 async def test_a_plain_function_can_listen() -> None:
     seen: list[Event] = []
     event = WorkerOnline(worker_id="w1")
@@ -270,15 +310,25 @@ async def test_a_plain_function_can_listen() -> None:
 
 async def test_the_log_has_a_line_per_event_with_its_fields(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    await LoggingEmitter("mine").emit([sample("task_failed")])
+    event = cast("TaskFailed", sample("task_failed"))
+    await LoggingEmitter("mine").emit([replace(event, error=TaskError("ValueError", "no"))])
     (record,) = caplog.records
-    assert record.getMessage() == (
-        "task_failed app.greet t1 attempt 2 of 3 after 0.500 s (attempts) ValueError: no \ud800"
-    )
+    assert record.getMessage() == "task_failed app.greet t1 attempt 2 of 3 after 0.500 s (attempts) ValueError: no"
     assert (record.name, vars(record)["task_id"], vars(record)["reason"]) == ("mine", "t1", "attempts")
 
 
 # Settings
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "sqlite://x.db"])
+def test_a_url_for_events_that_is_none_is_refused_by_the_name_of_its_option(wrong: str) -> None:
+    with pytest.raises(ConfigurationError, match="--events-redis-url: it looks like"):
+        load({"events_redis_url": wrong})
+
+
+def test_the_command_takes_what_says_where_redis_is() -> None:
+    taken = {option.name for option in options() if "events" in option.commands}
+    assert {"redis_url", "redis_password", "redis_db", "events_redis_url"} <= taken
 
 
 def test_events_go_to_the_redis_of_the_queue_unless_another_is_named() -> None:

@@ -27,6 +27,7 @@ EXTRAS = {
     "uvloop": {"uvloop>=0.21"},
 }
 EXTRAS["all"] = set().union(*EXTRAS.values())
+EXTRAS["testing"] = {"pytest>=8.3", "pytest-asyncio>=1.1", "pytest-timeout>=2.3", "hypothesis>=6.100", "psutil>=6"}
 
 SCRIPT = """
 import asyncio

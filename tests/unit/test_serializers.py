@@ -188,7 +188,7 @@ PLAIN_FORMS: list[tuple[object, object]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "plain"), PLAIN_FORMS, ids=repr)
+@pytest.mark.parametrize(("value", "plain"), PLAIN_FORMS)
 def test_what_an_annotation_restores_is_written_in_plain_form(
     serializer: Serializer, value: object, plain: object
 ) -> None:

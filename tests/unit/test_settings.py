@@ -15,7 +15,8 @@ from typer.main import get_command
 from asyncdq import Settings
 from asyncdq.cli.parameters import with_settings
 from asyncdq.errors import ConfigurationError
-from asyncdq.settings import load, masked, options, strays
+from asyncdq.settings import load, options, strays
+from asyncdq.url import masked
 
 # What is written, and what arrives; never the default.
 SAMPLES: dict[str, tuple[Any, Any]] = {
@@ -34,6 +35,22 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "postgres_min_pool_size": (2, 2),
     "postgres_max_pool_size": (3, 3),
     "postgres_max_attempts": (4, 4),
+    "mysql_dsn": ("mariadb://me@db/tasks", "mariadb://me@db/tasks"),
+    "mysql_queue_table": ("jobs.waiting", "jobs.waiting"),
+    "mysql_dead_letter_table": ("jobs.dead", "jobs.dead"),
+    "mysql_min_pool_size": (2, 2),
+    "mysql_max_pool_size": (3, 3),
+    "mysql_max_attempts": (4, 4),
+    "rabbitmq_url": ("amqps://me@broker/tasks", "amqps://me@broker/tasks"),
+    "rabbitmq_exchange_name": ("jobs", "jobs"),
+    "rabbitmq_prefetch_count": (5, 5),
+    "rabbitmq_consumer_timeout": (3600, 3600.0),
+    "sqs_region": ("eu-west-1", "eu-west-1"),
+    "sqs_queue_url_prefix": ("https://sqs/1/jobs-", "https://sqs/1/jobs-"),
+    "sqs_endpoint_url": ("http://localhost:4566", "http://localhost:4566"),
+    "sqs_poll": (20, 20),
+    "aws_access_key_id": ("AKIA", "AKIA"),
+    "aws_secret_access_key": ("hunter2", "hunter2"),
     "tasks": ("app.tasks,app.more", ("app.tasks", "app.more")),
     "queues": ("high, low", ("high", "low")),
     "concurrency": (7, 7),
@@ -49,6 +66,8 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "log_level": ("debug", "debug"),
     "log_format": ("json", "json"),
     "serializer": ("json", "json"),
+    "signing_keys": ("a-key-of-16-chars,another-of-more-chars", ("a-key-of-16-chars", "another-of-more-chars")),
+    "accept_unsigned": (True, True),
     "events_enable_event_emitter_redis": (True, True),
     "events_redis_url": ("redis://events", "redis://events"),
     "events_channel": ("app:events", "app:events"),
@@ -190,18 +209,48 @@ def test_queues_may_be_repeated_and_separated_by_commas(folder: Path) -> None:
     assert command_line("-q", "a,b", "-q", "c,a").queues == ("a", "b", "c")
 
 
+def test_signing_keys_may_stand_in_a_file_one_per_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "keys").write_text("a-key-of-16-chars\n\nanother-of-more-chars,a-third-of-16-chars\n")
+    expected = ("a-key-of-16-chars", "another-of-more-chars", "a-third-of-16-chars")
+    monkeypatch.setenv("ASYNCDQ_SIGNING_KEYS", f"@{folder / 'keys'}")
+    assert load().signing_keys == expected
+    assert command_line("--signing-keys", "@keys").signing_keys == expected
+
+
+def test_a_file_without_a_key_does_not_quietly_turn_signatures_off(folder: Path) -> None:
+    (folder / "keys").write_text(" \n")
+    for name, problem in (("keys", "it holds no key"), ("gone", "cannot be read: No such file or directory")):
+        with pytest.raises(ConfigurationError, match=problem):
+            load({"signing_keys": f"@{folder / name}"})
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"signing_keys": "hunter2"}, "--signing-keys: a signing key is a text of at least 16 printable ASCII"),
+    ({"signing_keys": ","}, "--signing-keys: it holds no key"),
+    ({"signing_keys": 5}, "--signing-keys: this is not accepted; expected keys, or @ and the path of a file"),
+    ({"redis_password": 5}, "--redis-password: this is not accepted; expected some text"),
+    ({"driver": "redis://:hunter2@h"}, "--driver: this is not accepted; expected the name of a driver"),
+    ({"url": "redis:me:hunter2@h"}, "--url: this is not a URL"),
+    ({"url": "redis//hunter2@h"}, "--url: this is not a URL"),
     ({"concurrency": 0}, "--concurrency: 0 is not accepted; expected a whole number, 1 or more"),
     ({"max_tasks": "x"}, "--max-tasks: 'x' is not accepted; expected a whole number, 1 or more"),
     ({"claim_ahead": -1}, "--claim-ahead: -1 is not accepted; expected auto or a whole number, 0 or more"),
-    ({"grace_period": "inf"}, "--grace-period: 'inf' is not accepted; expected seconds, 0 or more"),
+    ({"grace_period": "inf"}, "--grace-period: 'inf' is not accepted; expected seconds, 0 to 1e9"),
+    (
+        {"task_defaults_visibility_timeout": 1e300},
+        "--task-defaults-visibility-timeout: 1e+300 is not accepted; expected",
+    ),
+    ({"name": "a\nb"}, "--name: it is printed in lines of the log, so it has to be printable"),
+    ({"name": "x" * 201}, "--name: 'xxx"),
     ({"log_format": "xml"}, "--log-format: 'xml' is not accepted; expected text or json"),
     ({"burst": "perhaps"}, "--burst: 'perhaps' is not accepted; expected true or false"),
     ({"queues": ["a b"]}, "--queues: queue name 'a b': use 1 to 64 of A-Z, a-z, 0-9, '_' and '-'"),
     ({"queues": ""}, "--queues: name at least one queue"),
     ({"concurency": 1}, "'concurency' is not an option; did you mean 'concurrency'?"),
-    ({"url": "tasks.db"}, "--url: 'tasks.db' is not a URL"),
-    ({"postgres_dsn": "mysql://me:hunter2@h/db"}, "--postgres-dsn: a DSN for PostgreSQL looks like postgresql://"),
+    ({"url": "tasks.db"}, "--url: this is not a URL; write scheme://..., as in sqlite:///"),
+    ({"postgres_dsn": "mysql://me:hunter2@h/db"}, "--postgres-dsn: it looks like postgresql://"),
+    ({"mysql_dsn": "postgresql://me:hunter2@h/db"}, "--mysql-dsn: it looks like mysql://"),
+    ({"rabbitmq_url": "http://me:hunter2@h"}, "--rabbitmq-url: it looks like amqp://"),
     ({"url": "redis://h", "driver": "sqlite"}, "--url is for the driver 'redis', but --driver says 'sqlite'"),
 ]
 
@@ -212,6 +261,7 @@ def test_a_wrong_value_is_one_line_that_says_what_is_accepted(values: dict[str, 
         load(values)
     assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def in_the_environment(folder: Path, patch: pytest.MonkeyPatch) -> str:
@@ -264,6 +314,20 @@ def test_unknown_variables_are_ignored_and_likely_typos_are_told(monkeypatch: py
     assert strays() == ["ASYNCDQ_CONCURENCY is not an option; did you mean 'ASYNCDQ_CONCURRENCY'?"]
 
 
+def test_what_the_env_file_holds_for_other_programs_is_theirs(folder: Path) -> None:
+    lines = ["DATABASE_URL=postgresql://me:hunter2@h/db", "NAME=other", "ASYNCDQ_SERVICE_HOST=h", "asyncdq_name=w1"]
+    (folder / ".env").write_text("\n".join(lines))
+    assert load().model_fields_set == {"name"}
+    assert load().name == "w1"
+
+
+def test_a_path_in_the_home_of_nobody_is_refused(folder: Path) -> None:
+    pyproject(folder, sqlite_path="~nobody-of-that-name/x.db")
+    for values in ({}, {"config": "~nobody-of-that-name/x.toml"}, {"sqlite_path": "~nobody-of-that-name/x.db"}):
+        with pytest.raises(ConfigurationError, match="there is no such home folder"):
+            load(values)
+
+
 def test_the_url_picks_the_driver_and_a_weaker_driver_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASYNCDQ_DRIVER", "sqlite")
     assert load({"url": "postgresql://h/db"}).driver == "postgres"
@@ -291,7 +355,7 @@ def test_the_database_lies_beside_the_pyproject_that_was_read_else_here(
 def test_the_place_of_a_file_is_shown_from_the_root_however_it_was_named(folder: Path) -> None:
     assert load({"sqlite_path": "x.db"}).place == f"{folder}/x.db"
     assert load({"url": "sqlite://my%20x.db?synchronous=off"}).place == f"{folder}/my x.db"
-    assert load({"url": "redis://:secret@h/0"}).place == "redis://:***@h/0"
+    assert load({"url": "redis://:secret@h/0"}).place == "redis://***@h/0"
 
 
 def test_options_of_the_driver_travel_in_its_url_and_what_the_url_says_stays() -> None:
@@ -309,12 +373,29 @@ def test_options_of_postgres_travel_in_its_dsn_but_for_the_cap_that_is_the_worke
     assert (settings.attempts_cap, load({"postgres_max_attempts": 4}).attempts_cap) == (4, None)
 
 
+def test_options_of_the_others_travel_in_their_urls() -> None:
+    mysql = {"driver": "mysql", "mysql_queue_table": "jobs", "mysql_max_attempts": 4}
+    assert load(mysql).driver_url() == "mysql://asyncdq:asyncdq@localhost:3306/asyncdq?queue_table=jobs"
+    assert load(mysql).attempts_cap == 4
+    rabbitmq = {"driver": "rabbitmq", "rabbitmq_exchange_name": "jobs", "rabbitmq_prefetch_count": 5}
+    assert load(rabbitmq).driver_url() == "amqp://guest:guest@localhost:5672/?exchange_name=jobs&prefetch_count=5"
+
+
+def test_options_of_sqs_and_keys_of_aws_travel_in_its_url_and_the_secret_is_not_shown() -> None:
+    own = {"driver": "sqs", "sqs_region": "eu-west-1", "aws_access_key_id": "AKIA", "aws_secret_access_key": "hunter2"}
+    keys = "aws_access_key_id=AKIA&aws_secret_access_key=hunter2"
+    assert load({"driver": "sqs"}).driver_url() == "sqs://"
+    assert load(own).driver_url() == f"sqs://?{keys}&region=eu-west-1"
+    assert "hunter2" not in repr(load(own))
+    assert "hunter2" not in masked(load(own).driver_url())
+
+
 def test_options_of_redis_travel_in_its_url() -> None:
     own = {"driver": "redis", "redis_password": "p@ss", "redis_db": 2, "redis_max_connections": 3}
     assert load({"driver": "redis"}).driver_url() == "redis://localhost:6379"
     assert load(own).driver_url() == "redis://localhost:6379?db=2&max_connections=3&password=p%40ss"
     assert load(own | {"redis_url": "rediss://h/1"}).driver_url().startswith("rediss://h/1?db=2&")
-    assert load({"driver": "redis", "redis_url": "redis://:hunter2@h"}).place == "redis://:***@h"
+    assert load({"driver": "redis", "redis_url": "redis://:hunter2@h"}).place == "redis://***@h"
 
 
 def test_a_redis_url_of_another_driver_is_refused() -> None:
@@ -324,20 +405,6 @@ def test_a_redis_url_of_another_driver_is_refused() -> None:
 
 def test_a_database_in_memory_has_no_path() -> None:
     assert load({"sqlite_path": ":memory:"}).driver_url() == "sqlite://:memory:"
-
-
-MASKED = [
-    ("redis://:p%40ss@h/0", "redis://:***@h/0"),
-    ("postgresql://me:a@b/c@h:5432/db", "postgresql://me:***@h:5432/db"),
-    ("mysql://me@h/db?password=secret&x=1", "mysql://me@h/db?password=***&x=1"),
-    ("amqp://h:5672/", "amqp://h:5672/"),
-    ("sqlite:///tmp/a:b@c.db", "sqlite:///tmp/a:b@c.db"),
-]
-
-
-@pytest.mark.parametrize(("url", "shown"), MASKED)
-def test_a_url_is_shown_without_its_secrets(url: str, shown: str) -> None:
-    assert masked(url) == shown
 
 
 def test_a_password_shows_in_no_text_made_from_the_settings() -> None:

@@ -53,6 +53,38 @@ def test_arguments_that_do_not_fit_are_an_error_of_the_caller(args: tuple[Any, .
         send_email.bind(*args, **kwargs)
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "",
+        "a",
+        "a, b=1",
+        "a=1",
+        "a, /",
+        "a, /, b=1",
+        "*rest",
+        "a, *rest",
+        "*, a",
+        "*, a=1",
+        "a, *, b",
+        "**more",
+        "a, **more",
+    ],
+)
+def test_any_number_of_arguments_is_taken_or_refused_as_the_function_itself_would(parameters: str) -> None:
+    space: dict[str, Any] = {}
+    exec(f"def function({parameters}): ...", space)
+    bound = task(name=f"test_task.takes({parameters})")(space["function"])
+    for count in range(4):
+        try:
+            space["function"](*range(count))
+        except TypeError:
+            with pytest.raises(InvalidCall):
+                bound.bind(*range(count))
+        else:
+            assert bound.bind(*range(count)).args == tuple(range(count))
+
+
 def test_using_changes_what_is_enqueued_and_nothing_else() -> None:
     later = send_email.using(queue="high", delay=3600)
     options = later.using(id="x1").bind("a@example.com").options

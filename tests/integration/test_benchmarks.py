@@ -1,0 +1,51 @@
+"""The benchmarks work: a run of a few hundred tasks counts them, and the page is made from what it wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import page
+from benchmarks.contender import OURS
+from benchmarks.results import Results
+from benchmarks.rounds import Plan, measured
+from benchmarks.store import opened
+from benchmarks.targets import judged
+from tests.servers.fixtures import skip_unless_selected
+
+
+def test_a_quick_run_counts_every_task_and_makes_a_page(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    skip_unless_selected("sqlite", request.config)
+    with opened("sqlite") as store:
+        results = measured(store, Plan(("W1", "W2 c10"), (OURS,), rounds=1, seconds=0.05))
+    results.save(tmp_path)
+    kept = Results.load_from(tmp_path / "sqlite.json")
+    assert kept.cells == results.cells
+    assert kept.about[OURS].get("errors") is None
+    assert kept.median("W1", OURS, "rate")
+    assert kept.median("W2 c10", OURS, "rate")
+    assert kept.median("W2 c10", OURS, "lost") == 0
+    assert kept.median("W2 c10", OURS, "doubled") == 0
+    assert {one.measure.workload for one in judged(kept)} >= {"W1", "W2 c10"}
+    page.write(tmp_path, tmp_path / "page.md", tmp_path)
+    assert "## sqlite" in (tmp_path / "page.md").read_text()
+    assert OURS in (tmp_path / "sqlite.svg").read_text()
+
+
+def test_a_second_run_keeps_what_it_does_not_measure_again(tmp_path: Path) -> None:
+    first, second = (Results("sqlite", "SQLite", "WAL") for _ in range(2))
+    first.add("W1", "huey", {"rate": 1.0})
+    first.add("W1", OURS, {"rate": 2.0})
+    first.save(tmp_path)
+    second.save(tmp_path)  # as after a workload that somebody else is measured by
+    second.add("W1", OURS, {"rate": 3.0})
+    second.save(tmp_path)
+    assert Results.load_from(tmp_path / "sqlite.json").cells["W1"] == {"huey": {"rate": [1.0]}, OURS: {"rate": [3.0]}}
+
+
+def test_a_rival_that_lost_tasks_is_not_the_best(tmp_path: Path) -> None:
+    results = Results("redis", "Redis", "")
+    results.add("W2 c10", "fast", {"rate": 9.0, "lost": 1.0})
+    results.add("W2 c10", "slow", {"rate": 1.0, "lost": 0.0})
+    assert results.rivals("W2 c10", "rate", more=True) == ["slow"]

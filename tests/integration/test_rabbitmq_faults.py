@@ -1,0 +1,134 @@
+"""A RabbitMQ that dies, freezes, takes no messages, or permits its user little."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import shlex
+import time
+from pathlib import Path
+
+import pytest
+
+from asyncdq.drivers.rabbitmq import RabbitMQDriver
+from asyncdq.errors import ConnectionLost
+from asyncdq.message import Again, Dead, Delivery, Done, Message
+from tests.servers.native import Native
+from tests.servers.rabbitmq import control
+from tests.servers.server import Server
+
+from .outage import ready_again
+
+pytestmark = pytest.mark.parametrize("own_server", ["rabbitmq"], indirect=True)
+
+LONG = 60.0
+DEPLOYMENT = Path(__file__).resolve().parents[2] / "docs" / "deployment.md"
+
+
+def message(id: str, queue: str = "work", delay: float = 0.0) -> Message:
+    return Message(id, queue, b"", delay)
+
+
+async def claim(driver: RabbitMQDriver, queue: str = "work") -> list[Delivery]:
+    return await driver.dequeue({queue: 500}, 500, LONG)
+
+
+async def produce(driver: RabbitMQDriver, stored: list[str], queue: str = "others") -> None:
+    """Enqueue until that fails."""
+    while True:
+        id = f"{len(stored)}"
+        await driver.enqueue([message(id, queue)])
+        stored.append(id)
+
+
+async def test_a_delayed_message_survives_its_producer_and_the_brokers_restart(own_server: Server) -> None:
+    async with RabbitMQDriver(own_server.url) as producer:
+        await producer.enqueue([message("a", delay=1.9)])
+    due = time.monotonic() + 1.8
+    own_server.restart()
+    async with RabbitMQDriver(own_server.url) as driver:
+        await driver.wait(["work"], 10)
+        assert time.monotonic() > due
+        assert [each.id for each in await claim(driver)] == ["a"]
+
+
+async def test_a_connection_that_broke_takes_receipts_and_shelf_with_it(own_server: Server) -> None:
+    async with RabbitMQDriver(own_server.url) as driver:
+        await driver.enqueue([message("a"), message("b"), message("c")])
+        (a,) = await driver.dequeue({"work": 1}, 1, LONG)
+        own_server.kill9()
+        own_server.start()
+        await ready_again(driver)
+        assert await driver.extend([a], LONG) == [a]
+        assert await driver.settle([(a, Done())]) == [a]
+        found: dict[str, int] = {}
+        async with asyncio.timeout(20):
+            while found.keys() != {"a", "b", "c"}:
+                found |= {each.id: each.lost for each in await claim(driver)}
+        assert found["a"] == 1
+
+
+async def test_a_server_that_dies_is_an_error_for_who_calls_and_nobody_else(own_server: Server) -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    async with RabbitMQDriver(own_server.url) as driver:
+        await driver.enqueue([message("a")])
+        (a,) = await claim(driver)
+        calls = [
+            driver.stats("work"),
+            driver.dead("work", 9),
+            driver.enqueue([message("b")]),
+            driver.settle([(a, Done())]),
+        ]
+        under_way = [asyncio.create_task(call) for call in calls]
+        own_server.kill9()
+        await asyncio.gather(*under_way, driver.stats("work"), return_exceptions=True)
+        with pytest.raises(ConnectionLost):
+            await driver.stats("work")
+    gc.collect()
+    assert told == []
+
+
+async def test_a_frozen_server_is_noticed_by_who_only_waits(own_server: Server) -> None:
+    async with RabbitMQDriver(f"{own_server.url}?heartbeat=1", timeout=1.0) as driver:
+        waiter = asyncio.create_task(driver.wait(["work"], LONG))
+        await asyncio.sleep(0.5)  # nothing announces that a wait has begun
+        own_server.pause()
+        try:
+            async with asyncio.timeout(15):
+                await waiter
+        finally:
+            own_server.resume()
+
+
+async def test_a_broker_that_is_short_of_memory_takes_nothing_and_says_so(own_server: Server) -> None:
+    if not isinstance(own_server, Native):
+        pytest.skip("needs rabbitmqctl on this machine")
+    async with RabbitMQDriver(own_server.url, timeout=1.5) as driver:
+        await driver.enqueue([message("a")])
+        control(own_server.url, "set_vm_memory_high_watermark", "absolute", "1")
+        with pytest.raises(ConnectionLost, match="short of memory or disk"):
+            await produce(driver, [])  # the alarm comes with the next look at the memory, which is soon
+        (a,) = await claim(driver)  # who consumes is not stopped
+        assert await driver.settle([(a, Done())]) == []
+        control(own_server.url, "set_vm_memory_high_watermark", "absolute", "1GB")
+        await ready_again(driver)
+
+
+async def test_the_permissions_of_the_documentation_are_enough(own_server: Server) -> None:
+    if not isinstance(own_server, Native):
+        pytest.skip("needs rabbitmqctl on this machine")
+    (line,) = [line for line in DEPLOYMENT.read_text().splitlines() if "rabbitmqctl" in line]
+    control(own_server.url, "add_user", "app", "secret")
+    control(own_server.url, *shlex.split(line)[1:])
+    async with RabbitMQDriver(own_server.url.replace("guest:guest", "app:secret")) as driver:
+        await driver.enqueue([message("a"), message("b", delay=0.2)])
+        for _ in range(2):
+            await driver.wait(["work"], 10)
+            (each,) = await claim(driver)
+            assert await driver.settle([(each, Again(0.2, counted=True))]) == []
+            await driver.wait(["work"], 10)
+            (again,) = await claim(driver)
+            assert await driver.settle([(again, Dead("rejected", ""))]) == []
+        assert sorted(await driver.requeue("work", ["a", "b"])) == ["a", "b"]
+        assert await driver.purge("work") == 2
