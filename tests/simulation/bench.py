@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from asyncdq import Client, Task, Worker
+from asyncdq import Client, Task
 from asyncdq.errors import DriverError
 from asyncdq.message import Limits
 
-from .ledger import LEDGER, Execution, Ledger, Promise
+from .heart import SimulatedWorker
+from .ledger import LEDGER, Ledger
+from .records import Execution, Promise
 from .scripted import Fate, Network, ScriptedDriver
 from .server import Server
-from .virtual import Process, VirtualLoop, run
+from .virtual import OUTSIDE, Process, VirtualLoop, run
 
 ANY_END = frozenset({"done", "attempts", "lost", "rejected", "not_retried"})
 
@@ -112,7 +113,7 @@ class Hired:
         assert isinstance(loop, VirtualLoop)
         self._bench = bench
         self.driver = bench.driver(name)
-        self.worker = Worker(self.driver, worker_id=name, **options)
+        self.worker = SimulatedWorker(self.driver, worker_id=name, **options)
         self.process = Process(loop, name, crash_at)
         bench.ledger.processes[name] = self.process
         self.working = self.process.start(self.worker.start(handle_signals=False))
@@ -155,7 +156,7 @@ def slow(out: float = 0.001, back: float = 0.001) -> Fate:
 
 async def later(seconds: float, action: Callable[[], object]) -> None:
     """Do this in so many seconds."""
-    asyncio.get_running_loop().call_later(seconds, action, context=contextvars.Context())
+    asyncio.get_running_loop().call_later(seconds, action, context=OUTSIDE)
 
 
 LIMITS = Limits(batch=100, body=1_000_000, poll=0.01)

@@ -9,7 +9,7 @@ from typing import Any
 from asyncdq import Task
 
 from . import tasks
-from .ledger import Promise
+from .records import Promise
 
 QUEUES = ("high", "low")
 DONE = frozenset({"done"})
@@ -57,7 +57,7 @@ def job(rng: random.Random, number: int) -> Job:
 def dangerous_job(rng: random.Random, number: int, most: int, killer: bool) -> Job:
     """The same for a world with killers, in which every task may be lost `most` times before it is buried."""
     made = job(rng, number)
-    call, args, promise = made.call, made.args, replace(made.promise, max_attempts=most)
+    call, args, promise = made.call, made.args, made.promise._replace(max_attempts=most)
     if killer:
         call, args = _placed(rng, tasks.killer, made.id), (rng.choice([0.0, 0.3, 5.0]),)
         promise = Promise(frozenset({"lost"}), most)

@@ -1,72 +1,37 @@
-"""Bugs, planted: each is a part that breaks one promise. A simulation that does not find them finds nothing."""
+"""Bugs, planted in workers: each breaks one promise. A simulation that does not find them finds nothing."""
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from asyncdq import Client, context
-from asyncdq.message import Again, Delivery, Done, Outcome
+from asyncdq.batcher import Batcher
+from asyncdq.errors import ConnectionLost
+from asyncdq.message import Again, Delivery, Outcome
 from asyncdq.worker.config import Config
-from asyncdq.worker.crew import Crew, assemble
+from asyncdq.worker.crew import Crew
+from asyncdq.worker.executor import Executor
+from asyncdq.worker.job import Verdict
 from asyncdq.worker.leases import Leases
-from asyncdq.worker.outage import Outage
-from asyncdq.worker.run import Run
-from asyncdq.worker.settler import Settled, Settler
+from asyncdq.worker.plan import Planner
+from asyncdq.worker.run import Run, Stop
+from asyncdq.worker.settler import Item, Settled, Settler
 from asyncdq.worker.shift import Shift
 from asyncdq.worker.suspicion import Suspicion
 
-from .scripted import ScriptedDriver
-from .server import Row, Server
+from .machine import ScriptedProcess
+from .parts import SIMULATED, Parts
+
+T = TypeVar("T")
 
 
-class Altered:
-    """A worker of the real parts, but for those that a subclass exchanges."""
-
-    def __init__(self, driver: ScriptedDriver, **options: Any) -> None:
-        rest: dict[str, Any] = {"max_tasks": None, "burst": False, "heartbeat_interval": 60.0, "timeout": None}
-        pool: dict[str, Any] = {"process_pool_size": None, "process_pool_max_tasks_per_child": None}
-        self.left_behind = 0
-        self._driver = driver
-        self._config = Config(**rest, **pool, **options)
-        self._shift: Shift | None = None
-        self._stopped = False
-
-    def crew(self, real: Crew) -> Crew:
-        """The crew, with the bug."""
-        return real
-
-    def shift(self, crew: Crew) -> Shift:
-        """The shift, with the bug."""
-        return Shift(self._config, crew)
-
-    async def start(self, *, handle_signals: bool) -> None:
-        """Work, as the real one does."""
-        client, outage = Client(self._driver), Outage()
-        await outage.persist(lambda: client.open(ambient=False))
-        context.sender.set(client)
-        async with assemble(self._config, client, outage) as crew:
-            self._shift = self.shift(self.crew(crew))
-            if self._stopped:
-                self._shift.stop()
-            try:
-                await self._shift.claim()
-            finally:
-                self.left_behind = await self._shift.finish(self._config.grace_period)
-        await client.close()
-
-    def stop(self, *, now: bool = False) -> None:
-        """End."""
-        self._stopped = True
-        if self._shift is not None:
-            self._shift.stop(hurry=now)
-
-
-class Unrenewed(Altered):
+class Unrenewed(Parts):
     """Leases are taken and never renewed."""
 
-    def crew(self, real: Crew) -> Crew:
+    def crew(self, config: Config, real: Crew) -> Crew:
         """Leases that forget what is added to them."""
         return replace(real, leases=_Forgetful(real.driver, real.outage))
 
@@ -80,10 +45,10 @@ class _Forgetful(Leases):
         return True
 
 
-class Dropped(Altered):
+class Dropped(Parts):
     """Outcomes that are not written when the worker ends are dropped."""
 
-    def crew(self, real: Crew) -> Crew:
+    def crew(self, config: Config, real: Crew) -> Crew:
         """A settler whose end nobody waits for."""
         return replace(real, settler=_Hasty(real.driver, real.outage))
 
@@ -97,12 +62,12 @@ class _Hasty(Settler):
             super().put(delivery, outcome, done)
 
 
-class Trusting(Altered):
+class Trusting(Parts):
     """Nobody is a suspect: a killer takes its neighbours with it until all are buried."""
 
-    def shift(self, crew: Crew) -> Shift:
+    def shift(self, config: Config, crew: Crew) -> Shift:
         """A shift without suspicion."""
-        return _Reckless(self._config, crew)
+        return _Reckless(config, crew)
 
 
 class _Reckless(Shift):
@@ -121,50 +86,165 @@ class _Blind(Suspicion):
         return room
 
 
-class EarlyOutcome(ScriptedDriver):
-    """Every message is done as soon as it is claimed."""
+class Late(Parts):
+    """What was claimed is started, however late."""
 
-    async def dequeue(self, queues: Mapping[str, int], limit: int, lease: float) -> list[Delivery]:
-        """Claim, and settle at once."""
-        claimed = await super().dequeue(queues, limit, lease)
-        await super().settle([(delivery, Done()) for delivery in claimed])
-        return claimed
-
-    async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
-        """It was done long ago."""
-        return []
-
-    async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:
-        """No need."""
-        return []
+    def shift(self, config: Config, crew: Crew) -> Shift:
+        """A shift that does not look at the clock."""
+        return _Timeless(config, crew)
 
 
-class Unfenced(Server):
-    """Whoever once held a message may settle it."""
-
-    def _owned(self, delivery: Delivery) -> Row | None:
-        return self.rows.get((delivery.queue, delivery.id))
+class _Timeless(Shift):
+    def _accept(self, deliveries: Sequence[Delivery], claimed_at: float) -> None:
+        super()._accept(deliveries, math.inf)
 
 
-class Twofold(Server):
-    """A claim hides nothing for its first seconds."""
+class Deaf(Parts):
+    """A task whose lease is gone is not cancelled."""
 
-    def _hand_out(self, row: Row, lease: float) -> Delivery:
-        delivery = super()._hand_out(row, lease)
-        row.due = self.now
-        return delivery
-
-
-class Impatient(Server):
-    """A retry is ready at once, whatever its delay."""
-
-    def _release(self, row: Row, delay: float) -> None:
-        super()._release(row, 0.0)
+    def shift(self, config: Config, crew: Crew) -> Shift:
+        """A shift that does not listen."""
+        return _Deaf(config, crew)
 
 
-class Blaming(Server):
-    """A lost lease counts twice."""
+class _Deaf(Shift):
+    def _lose(self, run: Run) -> None:
+        self._leases.drop(run)
 
-    def _hand_out(self, row: Row, lease: float) -> Delivery:
-        row.lost += row.token is not None
-        return super()._hand_out(row, lease)
+
+class Leaky(Parts):
+    """What was claimed ahead is not given back at the end."""
+
+    def shift(self, config: Config, crew: Crew) -> Shift:
+        """A shift that loses its backlog."""
+        return _Leaky(config, crew)
+
+
+class _Leaky(Shift):
+    async def finish(self, grace: float) -> int:
+        for run in self._backlog.take():
+            self._leases.drop(run)
+        return await super().finish(grace)
+
+
+class EarlyBurst(Parts):
+    """A burst ends although its last outcomes may have made something ready."""
+
+    def shift(self, config: Config, crew: Crew) -> Shift:
+        """A shift that believes an old answer."""
+        return _Believing(config, crew)
+
+
+class _Believing(Shift):
+    def _note_change(self) -> None:
+        found_nothing = self._found_nothing
+        super()._note_change()
+        self._found_nothing = found_nothing
+
+
+class Greedy(Parts):
+    """max_tasks is not heeded."""
+
+    def shift(self, config: Config, crew: Crew) -> Shift:
+        """A shift that does not count."""
+        return _Greedy(config, crew)
+
+
+class _Greedy(Shift):
+    def _accept(self, deliveries: Sequence[Delivery], claimed_at: float) -> None:
+        super()._accept(deliveries, claimed_at)
+        self._begun = 0
+
+
+class Uncapped(Parts):
+    """Tasks run for longer than the backend lets them be held."""
+
+    def crew(self, config: Config, real: Crew) -> Crew:
+        """A planner that knows no limit."""
+        return replace(real, planner=Planner(config.retry, config.timeout, config.visibility_timeout, hold=None))
+
+
+class Counting(Parts):
+    """A run that a shutdown interrupts counts as failed."""
+
+    def shift(self, config: Config, crew: Crew) -> Shift:
+        """A shift that counts everything."""
+        return _Counting(config, crew)
+
+
+class _Counting(Shift):
+    def _settle(self, delivery: Delivery, task: str, verdict: Verdict, run: Run | None = None) -> None:
+        if run is not None and isinstance(verdict.outcome, Again) and run.stop is Stop.SHUTDOWN:
+            verdict = Verdict(Again(0.0, counted=True), verdict.error, verdict.duration)
+        super()._settle(delivery, task, verdict, run)
+
+
+class Resigned(Parts):
+    """An outcome whose connection is lost is given up."""
+
+    def crew(self, config: Config, real: Crew) -> Crew:
+        """A settler that tries once."""
+        return replace(real, settler=_Resigned.of(real.settler))
+
+
+class _Resigned(Settler):
+    @classmethod
+    def of(cls, real: Settler) -> Settler:
+        turned = _turned(real, cls)
+        turned._batcher = Batcher(turned._send, turned._driver.limits.batch)
+        return turned
+
+    async def _send(self, batch: list[Item], tried: bool = False) -> Sequence[Settled | BaseException]:
+        try:
+            await self._driver.settle(batch)
+        except ConnectionLost:
+            return [Settled.FAILED] * len(batch)
+        return [Settled.WRITTEN] * len(batch)
+
+
+class Drowsy(Parts):
+    """A stop does not wake a worker that waits for work."""
+
+    def shift(self, config: Config, crew: Crew) -> Shift:
+        """A shift that sleeps on."""
+        return _Drowsy(config, crew)
+
+
+class _Drowsy(Shift):
+    def stop(self, *, hurry: bool = False) -> None:
+        self._stopping = True
+        self._hurried = self._hurried or hurry
+        self._changed.set()
+
+
+class Merciful(Parts):
+    """A process past its timeout is not killed."""
+
+    machine = replace(SIMULATED, start=lambda: _Immortal())
+
+
+class _Immortal(ScriptedProcess):
+    def _die(self) -> None:
+        self.leaving = True
+        self._set_gone()
+
+
+class Rash(Parts):
+    """The outcome of a thread is written at its timeout, while it runs on."""
+
+    def crew(self, config: Config, real: Crew) -> Crew:
+        """An executor that leaves threads to themselves."""
+        return replace(real, executor=_turned(real.executor, _Rash))
+
+
+class _Rash(Executor):
+    async def _in_thread(self, run: Run, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        async with asyncio.timeout(run.plan.timeout):
+            await super()._in_thread(run, args, kwargs)
+
+
+def _turned(part: Any, kind: type[T]) -> T:
+    """The same object, but of this kind: what holds on to it meets the bug, too."""
+    part.__class__ = kind
+    turned: T = part
+    return turned

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar, cast
 
 from asyncdq.drivers.base import BaseDriver
 from asyncdq.errors import ConfigurationError, ConnectionLost, DriverError
@@ -15,14 +13,15 @@ from asyncdq.message import DeadLetter, Delivery, Limits, Message, Outcome, Queu
 
 from .ledger import Ledger
 from .server import Server
+from .virtual import VirtualLoop
 
 T = TypeVar("T")
 
+SLOW = 1.0  # seconds: a lease may end meanwhile
 CALL_TIMEOUT = 4.0  # seconds after which a call gives up: outcome unknown
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(NamedTuple):
     """What happens to one call: seconds to the server and back, and what is lost on the way."""
 
     out: float
@@ -83,6 +82,10 @@ class ScriptedDriver(BaseDriver):
         await self._call("connect", None, lambda: None)
         self._connected = True
 
+    def is_connected(self) -> None:
+        """It was, before this begins."""
+        self._connected = True
+
     async def disconnect(self) -> None:
         """Reach it no more."""
         self._connected = False
@@ -97,8 +100,9 @@ class ScriptedDriver(BaseDriver):
 
     async def dequeue(self, queues: Mapping[str, int], limit: int, lease: float) -> list[Delivery]:
         """Claim."""
-        fate = self.network.fate("dequeue")
-        return await self._call("dequeue", limit, lambda: self._claim(queues, limit, lease, fate), fate)
+        claimed = await self._call("dequeue", limit, lambda: self._claim(queues, limit, lease))
+        self._ledger.heard(claimed)
+        return claimed
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """Write outcomes."""
@@ -158,13 +162,17 @@ class ScriptedDriver(BaseDriver):
         self.network.refuse("enqueue", [message.id for message in messages])
         return self.server.enqueue(messages)
 
-    def _claim(self, queues: Mapping[str, int], limit: int, lease: float, fate: Fate) -> list[Delivery]:
+    def _claim(self, queues: Mapping[str, int], limit: int, lease: float) -> list[Delivery]:
         claimed = self.server.claim(queues, limit, lease)
-        self._ledger.claimed(self.name, claimed, lease, arrives=fate.loses == "nothing")
+        self._ledger.claimed(self.name, claimed, lease)
         return claimed
 
     def _settle(self, batch: list[tuple[Delivery, Outcome]]) -> list[Delivery]:
-        self.network.refuse("settle", [delivery.id for delivery, _ in batch])
+        try:
+            self.network.refuse("settle", [delivery.id for delivery, _ in batch])
+        except DriverError:
+            self._ledger.turned_away(delivery for delivery, _ in batch)
+            raise
         refused = self.server.settle(batch)
         self._ledger.settled(self.name, batch, refused)
         return refused
@@ -175,36 +183,41 @@ class ScriptedDriver(BaseDriver):
         self._ledger.extended(self.name, batch, refused, lease)
         return refused
 
-    async def _call(self, verb: str, what: object, act: Callable[[], T], fate: Fate | None = None) -> T:
+    async def _call(self, verb: str, what: object, act: Callable[[], T]) -> T:
         """There and back. The reply is a future that the world resolves, so that a dead caller never wakes."""
         if not self._connected and verb != "connect":
             raise DriverError("this driver is not connected")
-        fate = fate or self.network.fate(verb)
+        if self.server.closed:
+            raise DriverError("this world has ended")
+        fate, loop = self.network.fate(verb), cast(VirtualLoop, asyncio.get_running_loop())
         self.calls.append((verb, what))
-        loop = asyncio.get_running_loop()
+        if fate.out + fate.back > SLOW:
+            self._ledger.troubled(self.name)
         reply: asyncio.Future[T] = loop.create_future()
-        outside = contextvars.Context()
-
-        def answer(result: T | BaseException) -> None:
-            if reply.done():
-                return
-            if isinstance(result, BaseException):
-                self._ledger.troubled(self.name)
-                reply.set_exception(result)
-            else:
-                reply.set_result(result)
-
-        def arrive() -> None:
-            try:
-                result: T | BaseException = act()
-            except DriverError as error:
-                result = error
-            if fate.loses == "nothing":
-                loop.call_later(fate.back, answer, result, context=outside)
-
         if fate.loses != "request":
-            loop.call_later(fate.out, arrive, context=outside)
+            loop.outside(fate.out, self._arrive, reply, act, fate, loop)
         if fate.loses != "nothing":
             self._ledger.troubled(self.name)
-            loop.call_later(CALL_TIMEOUT, answer, ConnectionLost(f"{verb}: no answer"), context=outside)
+            loop.outside(CALL_TIMEOUT, self._fail, reply, ConnectionLost(f"{verb}: no answer"))
         return await reply
+
+    def _arrive(self, reply: asyncio.Future[T], act: Callable[[], T], fate: Fate, loop: VirtualLoop) -> None:
+        """The server acts, and answers."""
+        try:
+            result = act()
+        except DriverError as error:
+            if fate.loses == "nothing":
+                loop.outside(fate.back, self._fail, reply, error)
+        else:
+            if fate.loses == "nothing":
+                loop.outside(fate.back, _answer, reply, result)
+
+    def _fail(self, reply: asyncio.Future[T], error: DriverError) -> None:
+        if not reply.done():
+            self._ledger.troubled(self.name)
+            reply.set_exception(error)
+
+
+def _answer(reply: asyncio.Future[T], result: T) -> None:
+    if not reply.done():
+        reply.set_result(result)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from asyncdq.message import Again, Dead, DeadLetter, Delivery, Done, Message, Outcome, QueueStats, Unstarted
+
+from .clock import running_time
 
 Key = tuple[str, str]
 """Queue and id."""
@@ -29,17 +31,20 @@ class Row:
 class Server:
     """All queues. `honours_lapsed`: whether a lease that has ended, unclaimed, may still be settled."""
 
-    def __init__(self, *, honours_lapsed: bool = True) -> None:
+    def __init__(self, *, honours_lapsed: bool = True, clock: Callable[[], float] = running_time) -> None:
         self.rows: dict[Key, Row] = {}
         self.dead: dict[Key, DeadLetter] = {}
         self.honours_lapsed = honours_lapsed
+        self.closed = False
+        self.on_empty: Callable[[], None] = lambda: None
+        self._clock = clock
         self._numbers = itertools.count(1)
         self._sleepers: dict[asyncio.Future[None], None] = {}  # not a set: its order must repeat
 
     @property
     def now(self) -> float:
         """The server's clock."""
-        return asyncio.get_running_loop().time()
+        return self._clock()
 
     def enqueue(self, messages: Sequence[Message]) -> list[Message]:
         """Store what is new; return the others."""
@@ -50,8 +55,9 @@ class Server:
     def claim(self, queues: Mapping[str, int], limit: int, lease: float) -> list[Delivery]:
         """Hand out what is due."""
         claimed: list[Delivery] = []
-        for queue, share in queues.items():
-            rows = sorted(self._due(queue), key=lambda row: (row.due, row.number))
+        due = self._due()
+        for queue, share in queues.items() if due else ():
+            rows = [row for row in due if row.message.queue == queue]
             claimed += [self._hand_out(row, lease) for row in rows[: min(share, limit - len(claimed))]]
         return claimed
 
@@ -59,6 +65,8 @@ class Server:
         """Write the outcomes; return the deliveries that are no longer their owners'."""
         refused = [delivery for delivery, outcome in outcomes if not self._settle(delivery, outcome)]
         self.wake()
+        if not self.rows:
+            self.on_empty()
         return refused
 
     def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:
@@ -120,8 +128,9 @@ class Server:
         self.rows[key] = Row(message, self.now + message.delay, next(self._numbers))
         return True
 
-    def _due(self, queue: str) -> Iterator[Row]:
-        return (row for (name, _), row in self.rows.items() if name == queue and row.due <= self.now)
+    def _due(self) -> list[Row]:
+        now = self.now
+        return sorted((row for row in self.rows.values() if row.due <= now), key=lambda row: (row.due, row.number))
 
     def _hand_out(self, row: Row, lease: float) -> Delivery:
         if row.token is not None:

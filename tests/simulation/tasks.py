@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import partial
 
 from asyncdq import Reject, Retry, Snooze, current_task, task
 
-from .ledger import LEDGER, Promise
+from .blocking import Span, block
+from .ledger import LEDGER
+from .machine import Killed
+from .records import Promise
 from .virtual import PROCESS
 
 
@@ -24,6 +28,13 @@ def written() -> Generator[int]:
         raise
     else:
         ledger.ended(execution, "returned")
+
+
+def _block(seconds: float, how: str = "returned") -> None:
+    """The same for a function that blocks: noted from here until its seconds are over, or it is killed."""
+    ledger, current = LEDGER.get(), current_task()
+    execution = ledger.started(current.id, current.attempt)
+    block(Span(seconds, how, partial(ledger.ended, execution)))
 
 
 async def work(seconds: float) -> None:
@@ -106,7 +117,8 @@ async def exiting() -> None:
 async def killer(seconds: float) -> None:
     with written():
         await work(seconds)
-        PROCESS.get().crash()
+        if (process := PROCESS.get()) is not None:
+            process.crash()
         await asyncio.get_running_loop().create_future()
 
 
@@ -116,3 +128,28 @@ async def parent(child: str) -> None:
     with written():
         LEDGER.get().promises.setdefault(child, Promise(frozenset({"done"}), 4))
         await plain.using(id=child, queue="high").enqueue(0.01)
+
+
+@task(name="simulation.threaded", max_attempts=4, retry_delay=1)
+def threaded(seconds: float, times: int = 0) -> None:
+    """In a thread: nobody can end it before its time."""
+    failing = current_task().attempt <= times
+    _block(seconds, "raised" if failing else "returned")
+    if failing:
+        raise ValueError("as told")
+
+
+@task(name="simulation.separate", max_attempts=4, retry_delay=1, process=True)
+def separate(seconds: float, times: int = 0) -> None:
+    """In a process of its own."""
+    failing = current_task().attempt <= times
+    _block(seconds, "raised" if failing else "returned")
+    if failing:
+        raise ValueError("as told")
+
+
+@task(name="simulation.dying", max_attempts=4, retry_delay=1, process=True)
+def dying(seconds: float) -> None:
+    """Ends its process."""
+    _block(seconds)
+    raise Killed

@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import pytest
 
+from asyncdq.message import Message
+
 from .bench import Bench, limited, slow, virtual
 from .tasks import failing, killer, plain, snoozing
 from .virtual import run
@@ -109,6 +111,28 @@ def test_max_tasks_is_exact(concurrency: int, ahead: int | None) -> None:
 
 
 @virtual
+async def test_what_cannot_be_run_is_none_of_max_tasks() -> None:
+    bench = Bench()
+    async with bench.driver("stranger") as stranger:
+        await stranger.enqueue([Message("bad", "default", b"no envelope")])
+    await bench.put(plain, "good", args=[0.1])
+    await bench.hire(max_tasks=1).ended(5.0)
+    assert bench.ends("bad", "good") == ["undecodable", "done"]
+
+
+@virtual
+async def test_tiny_tasks_are_claimed_by_the_handful_by_a_worker_with_one_slot() -> None:
+    bench = Bench()
+    await bench.put(plain, *numbered("tiny", 200), args=[0.0])
+    worker = bench.hire(concurrency=1)
+    await bench.until(lambda: not bench.server.rows, 5.0)
+    asked = bench.calls(worker, "dequeue")
+    assert asked[0] == 1
+    assert min(asked[2:5]) >= 32
+    await worker.retire()
+
+
+@virtual
 async def test_two_workers_with_max_tasks_share_exactly() -> None:
     bench, ids = Bench(), numbered("t", 60)
     await bench.put(plain, *ids, args=[0.3])
@@ -166,4 +190,18 @@ async def test_an_earlier_queue_always_comes_first() -> None:
     await bench.until(lambda: not bench.server.rows, 20.0)
     order = sorted((run.started, id) for id, [run] in bench.ledger.executions.items())
     assert [id for _, id in order[:6]] == ["low0", *numbered("high", 5)]
+    await worker.retire()
+
+
+@virtual
+async def test_what_cannot_be_run_takes_room_until_it_is_buried() -> None:
+    bench, bad = Bench(), numbered("bad", 40)
+    async with bench.driver("stranger") as stranger:
+        await stranger.enqueue([Message(id, "default", b"no envelope") for id in bad])
+    bench.network.next["settle"] = [slow(5.0)]
+    worker = bench.hire(concurrency=4, claim_ahead=0)
+    await bench.until(lambda: bench.server.stats("default").leased, 1.0)
+    await asyncio.sleep(2.0)  # virtual: time to claim all of them
+    assert bench.server.stats("default").leased == 4
+    await bench.until(lambda: bench.server.stats("default").dead == 40, 10.0)
     await worker.retire()

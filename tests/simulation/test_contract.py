@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.contract import (
+from asyncdq.testing import Backend, Store
+from asyncdq.testing.suite import (
     test_concurrency,
     test_counters,
     test_dead_letters,
@@ -22,7 +23,6 @@ from tests.contract import (
     test_settle,
     test_stats_and_purge,
 )
-from tests.contract.backends import Store
 
 from .scripted import Network, ScriptedDriver
 from .server import Server
@@ -44,6 +44,11 @@ MODULES = [
 def store() -> Store:
     server = Server()
     return lambda: ScriptedDriver(server, Network(slowest=0.0001))  # so calls arrive in order
+
+
+@pytest.fixture
+def backend(store: Store) -> Backend:
+    return Backend(id="simulated", store=lambda folder: store)
 
 
 @pytest.fixture

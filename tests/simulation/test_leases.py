@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
-from .bench import Bench, slow, virtual
-from .tasks import plain
+from .bench import Bench, loses, slow, virtual
+from .tasks import plain, separate
 
 
 @virtual
@@ -18,6 +19,19 @@ async def test_a_lease_is_renewed_every_third_of_its_length() -> None:
     assert len(bench.calls(worker, "extend")) == 9
     assert len(bench.runs("a")) == 1
     assert bench.ledger.violations == []
+
+
+@virtual
+async def test_what_is_claimed_while_a_renewal_gets_no_answer_is_renewed_in_time() -> None:
+    bench = Bench()
+    bench.network.next["extend"] = [loses("request")]
+    await bench.put(plain, "a", args=[3.0])
+    worker = bench.hire(visibility_timeout=6.0)
+    await bench.until(lambda: bench.calls(worker, "extend"), 3.0)
+    await bench.put(plain, "b", args=[20.0])
+    await bench.until(lambda: bench.ends("b") == ["done"], 30.0)
+    assert len(bench.runs("b")) == 1
+    await worker.retire()
 
 
 @virtual
@@ -124,4 +138,16 @@ async def test_a_renewal_under_way_does_not_shorten_the_lease_that_a_task_asked_
     await bench.until(lambda: bench.ends("a", "first") == ["done", "done"], 500.0)
     assert len(bench.runs("a")) == 1
     assert bench.ledger.violations == []
+    await worker.retire()
+
+
+@virtual
+async def test_nothing_starts_in_a_process_that_is_ready_only_after_the_lease_has_ended() -> None:
+    random.seed(3)  # the process takes 0.8 s to start
+    bench = Bench()
+    await bench.put(separate, "a", args=[1.0])
+    bench.network.next["dequeue"] = [slow(back=5.9)]
+    worker = bench.hire(visibility_timeout=6.0, concurrency=1, claim_ahead=0)
+    await bench.until(lambda: bench.ends("a") == ["done"], 15.0)
+    assert "without a lease" not in "".join(bench.ledger.violations)
     await worker.retire()

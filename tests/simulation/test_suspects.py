@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from tests.simulation.bench import Bench, Hired, virtual
+from tests.simulation.bench import Bench, Hired, slow, virtual
 from tests.simulation.tasks import killer, plain
 
 
@@ -51,3 +51,16 @@ async def test_a_suspect_is_not_started_beside_a_killer_that_runs_already() -> N
     await lost_once(bench)
     await bench.put(killer.using(max_attempts=5, delay=5.0), "killer", args=[3.0])
     await runs_to_its_end(bench)
+
+
+@virtual
+async def test_a_suspect_is_not_buried_for_a_killer_that_came_before_its_outcome_was_written() -> None:
+    bench = Bench()
+    await lost_once(bench)
+    await asyncio.sleep(7.0)  # virtual: its lease ends
+    bench.network.next["settle"] = [slow(out=2.0)]
+    worker = bench.hire("heir", visibility_timeout=6.0)
+    await bench.until(lambda: bench.runs("innocent")[-1].end == "returned", 20.0)
+    await bench.put(killer.using(max_attempts=1), "killer", args=[0.1])
+    await bench.until(lambda: worker.process.dead, 20.0)
+    assert bench.ends("innocent") == ["done"]

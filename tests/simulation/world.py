@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from asyncdq import Client, Worker
+from asyncdq import Client
 from asyncdq.message import Limits
 from asyncdq.retry import RetryPolicy
 
+from .heart import SimulatedWorker
 from .jobs import Job, dangerous_job, job
 from .ledger import LEDGER, Ledger
 from .scripted import CALL_TIMEOUT, Network, ScriptedDriver
-from .server import Server
-from .virtual import Process, VirtualLoop, run
+from .variant import Variant
+from .virtual import OUTSIDE, Process, VirtualLoop
 from .weather import MoodyNetwork, StormyNetwork
 
 CHAOS_ENDS = 60.0  # seconds; then everything stops, and what is left is run in peace
@@ -28,24 +26,15 @@ LONGEST_GRACE, LONGEST_FREEZE = 10.0, 40.0
 LAST_OUTCOMES, STUCK_AFTER = 10.0, 5.0  # what the worker promises for its end, beside the grace period
 
 
-@dataclass(slots=True)
-class Variant:
-    """Which parts the world is built of: the real ones, or one with a planted bug."""
-
-    worker: Callable[..., Any] = Worker
-    driver: Callable[..., ScriptedDriver] = ScriptedDriver
-    server: Callable[..., Server] = Server
-
-
 class World:
     """One seed's world. After `live`, `ledger.violations` says what went wrong."""
 
-    def __init__(self, seed: int, variant: Variant | None = None) -> None:
+    def __init__(self, seed: int, loop: VirtualLoop, variant: Variant | None = None) -> None:
         rng = self.rng = random.Random(seed)
         random.seed(seed)  # the worker's own dice: pauses and jitter
         self.seed = seed
         self.variant = variant or Variant()
-        self.ledger = Ledger()
+        self.ledger = Ledger(loop.time)
         self.mode = rng.choices(["calm", "chaos", "a killer", "killers"], [4, 5, 2, 1])[0]
         self.most = rng.randint(2, 4)  # attempts of each task, in a world with killers
         self.harm = 2 if self.mode == "chaos" else 0  # with the storm's one: fewer than the attempts of any task
@@ -104,12 +93,12 @@ class World:
         process = self._process(name, gone, crash_at=int(rng.uniform(1, 30) ** 2) if doomed else None)
         worker = self._worker(name)
         working = process.start(worker.start(handle_signals=False))
-        working.add_done_callback(partial(_ended, gone), context=contextvars.Context())
+        working.add_done_callback(partial(_ended, gone), context=OUTSIDE)
         self.shifts.append((process, worker, working))
         end = min(until, loop.time() + rng.uniform(0.0, 40.0)) if rng.random() < 0.5 else until
         if self._spend(0.2):
             self.freezing.add(name)
-            loop.call_later(rng.uniform(0.0, 20.0), partial(self._freeze, process), context=contextvars.Context())
+            loop.call_later(rng.uniform(0.0, 20.0), partial(self._freeze, process), context=OUTSIDE)
         await _until(gone, end)
         if not gone.is_set():
             await self._end(process, worker, working, gone)
@@ -134,8 +123,9 @@ class World:
         rng = self.rng
         limits = Limits(rng.choice([3, 100]), 1_000_000, 0.01, claim_ahead=rng.random() < 0.7)
         driver = self.variant.driver(self.server, self.network, self.ledger, name=name, limits=limits)
-        return self.variant.worker(
+        return SimulatedWorker(
             driver,
+            parts=self.variant.parts,
             queues=rng.choice([("high", "low"), ("low", "high")]),
             concurrency=rng.choice([1, 2, 4, 8]),
             worker_id=name,
@@ -149,7 +139,7 @@ class World:
         """Tell it to stop, in one of the ways there are, and see that it does in time."""
         loop, way = asyncio.get_running_loop(), self.rng.choice(["stop", "stop", "stop twice", "now", "cancel"])
         self.ledger.note(f"{process.name} is told to end: {way}")
-        asked = loop.time()
+        asked, process.ending = loop.time(), True
         match way:
             case "cancel":
                 process.do(working.cancel)
@@ -201,7 +191,7 @@ class World:
             self.ledger.troubled(process.name)
             process.thaw()
 
-        loop.call_later(seconds, thaw, context=contextvars.Context())
+        loop.call_later(seconds, thaw, context=OUTSIDE)
 
     async def _run_the_rest(self) -> None:
         """In peace: fresh workers, until the server is empty. Killers still kill, so there may be several."""
@@ -211,7 +201,7 @@ class World:
             gone = asyncio.Event()
             process, worker = self._process(f"last.{number}", gone), self._worker(f"last.{number}")
             working = process.start(worker.start(handle_signals=False))
-            working.add_done_callback(partial(_ended, gone), context=contextvars.Context())
+            working.add_done_callback(partial(_ended, gone), context=OUTSIDE)
             self.shifts.append((process, worker, working))
             while self.server.rows and not gone.is_set():
                 await _until(gone, asyncio.get_running_loop().time() + 1.0)
@@ -238,10 +228,3 @@ async def _until(event: asyncio.Event, when: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
-
-
-def simulate(seed: int, variant: Variant | None = None) -> Ledger:
-    """Live through the world of this seed; the ledger says what happened."""
-    world = World(seed, variant)
-    run(world.live(), HORIZON)
-    return world.ledger
