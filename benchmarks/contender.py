@@ -1,0 +1,136 @@
+"""A contender as the harness sees it: what its file says, the environment that runs it, and its two commands."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+ENVIRONMENTS = ROOT / ".venvs"
+
+OURS, EVENTS, FLOOR = "asyncdq", "asyncdq-events", "floor"
+
+FACTS = ("PACKAGES", "DRIVERS", "WORKER", "CPU", "MOST", "SETTINGS", "CRASH")
+
+
+class Uninstallable(RuntimeError):
+    """pip could not make a rival's environment; the text is the end of what it said."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`facts` are the literals of its module."""
+
+    name: str
+    module: str
+    facts: Mapping[str, Any]
+
+    @property
+    def is_rival(self) -> bool:
+        """Whether it is neither asyncdq nor the floor."""
+        return self.name not in (OURS, EVENTS, FLOOR)
+
+    @property
+    def most(self) -> int:
+        """The highest concurrency that makes sense."""
+        return int(self.facts.get("MOST", 10**9))
+
+    def said(self, fact: str, driver: str) -> str:
+        """What it says of itself, where that depends on the driver too."""
+        told: Any = self.facts.get(fact, "")
+        return str(told if isinstance(told, str) else told[driver])
+
+    @cached_property
+    def python(self) -> Path:
+        """The interpreter that runs it; the first call may install its packages. Raises Uninstallable."""
+        packages = self.facts["PACKAGES"]
+        return environment(self.name, packages) if packages else Path(sys.executable)
+
+    def worker(self, url: str, concurrency: int) -> list[str]:
+        """The command of a worker."""
+        return self._command(self.facts["WORKER"], url, concurrency)
+
+    def cpu_workers(self, url: str) -> list[list[str]]:
+        """The commands of what runs CPU tasks on two processes."""
+        if "CPU" in self.facts:
+            return [self._command(self.facts["CPU"], url, 2)]
+        return [self.worker(url, 1)] * 2
+
+    def producer(self, mode: str, task: str, count: int, rate: float) -> list[str]:
+        """The command that enqueues."""
+        told = [self.module, mode, task, f"{count}", f"{rate}"]
+        return [str(self.python), "-m", "benchmarks.contend", *told]
+
+    def versions(self) -> dict[str, str]:
+        """Of the packages that it names, as installed. Raises Uninstallable."""
+        names = [package.partition("[")[0].partition(">")[0].partition("=")[0] for package in self.facts["PACKAGES"]]
+        code = f"import json, importlib.metadata as m; print(json.dumps({{n: m.version(n) for n in {names!r}}}))"
+        told = subprocess.run([self.python, "-c", code], capture_output=True, text=True, check=True).stdout
+        versions: dict[str, str] = json.loads(told)
+        return versions
+
+    def _command(self, words: Sequence[str], url: str, concurrency: int) -> list[str]:
+        values = {
+            "python": str(self.python),
+            "bin": str(self.python.parent),
+            "url": url,
+            "concurrency": f"{concurrency}",
+            "double": f"{concurrency * 2}",
+        }
+        return [word.format(**values) for word in words]
+
+
+def contenders(driver: str) -> list[Contender]:
+    """Ours, the floor, and every rival that runs on this backend."""
+    found = [read(OURS, HERE / "ours.py"), read(EVENTS, HERE / "events.py")]
+    found += [read(FLOOR, path) for path in HERE.glob(f"floors/{driver}.py")]
+    found += [read(path.stem, path) for path in sorted(HERE.glob("rivals/[a-z]*.py"))]
+    return [contender for contender in found if driver in contender.facts["DRIVERS"]]
+
+
+def read(name: str, path: Path) -> Contender:
+    """A contender's literals, without running its file."""
+    facts: dict[str, Any] = {}
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in FACTS:
+            facts[node.targets[0].id] = literal(node.value, facts)
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return Contender(name, module, facts)
+
+
+def literal(node: ast.expr, facts: Mapping[str, Any]) -> Any:
+    """A literal, whose lists may begin with an earlier one: [*WORKER, "--flag"]."""
+    if isinstance(node, ast.List) and node.elts and isinstance(node.elts[0], ast.Starred):
+        first = node.elts[0].value
+        assert isinstance(first, ast.Name)
+        return [*facts[first.id], *(ast.literal_eval(word) for word in node.elts[1:])]
+    return ast.literal_eval(node)
+
+
+def environment(name: str, packages: Sequence[str]) -> Path:
+    """The interpreter of .venvs/bench-NAME, which holds these packages. Raises Uninstallable."""
+    folder = ENVIRONMENTS / f"bench-{name}"
+    key = hashlib.sha256(json.dumps([sys.version, *packages]).encode()).hexdigest()
+    stamp = folder / ".made"
+    if not (stamp.exists() and stamp.read_text() == key):
+        print(f"{name}: installing {' '.join(packages)}", flush=True)
+        run(sys.executable, "-m", "venv", "--clear", folder)
+        run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages)
+        stamp.write_text(key)
+    return folder / "bin" / "python"
+
+
+def run(*command: str | Path) -> None:
+    """Raises Uninstallable."""
+    answer = subprocess.run(command, capture_output=True, text=True)
+    if answer.returncode:
+        raise Uninstallable(answer.stderr.strip().splitlines()[-1] if answer.stderr.strip() else f"{command} failed")

@@ -1,0 +1,47 @@
+"""How much of what a worker may do at a time it does: tasks that wait, tasks that keep a core busy."""
+
+from __future__ import annotations
+
+from .bench import Bench, Measure, Numbers, filled
+from .bodies import PAUSE, WORK
+from .contender import Contender
+from .trial import trial_of
+
+
+def io(concurrency: int) -> Measure:
+    """The share of the ceiling, which is `concurrency` tasks per 100 ms, of tasks that wait."""
+
+    def measure(bench: Bench, contender: Contender) -> Numbers | None:
+        count = concurrency * 15
+        with trial_of(contender, bench.store) as trial:
+            filled(bench, trial, count, "io")
+            with trial.working(concurrency) as workers:
+                workers.until_first()
+                before = workers.usage.cpu()
+                complete = workers.until_executed(count)
+                cpu = workers.usage.cpu() - before
+        executed = workers.executions
+        rate = len(executed.ids) / (executed.span + PAUSE)
+        return {
+            "share": rate * PAUSE / concurrency * 100,
+            "rate": rate,
+            "cpu_us": cpu / max(1, len(executed.ids)) * 1e6,
+            "lost": 0 if complete else count - len(executed.ids),
+            "doubled": executed.doubled,
+        }
+
+    return measure
+
+
+def cpu(bench: Bench, contender: Contender) -> Numbers | None:
+    """The share of two cores that goes into the tasks."""
+    count = 1000
+    with trial_of(contender, bench.store) as trial:
+        filled(bench, trial, count, "cpu")
+        with trial.working(2, cpu=True) as workers:
+            workers.until_first()
+            complete = workers.until_executed(count)
+    executed = workers.executions
+    rate = len(executed.ids) / (executed.span + WORK)
+    lost = 0 if complete else count - len(executed.ids)
+    return {"share": rate * WORK / 2 * 100, "rate": rate, "lost": lost, "doubled": executed.doubled}

@@ -1,0 +1,165 @@
+"""docs/benchmarks.md and its pictures, from the results that are kept: python -m benchmarks.page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import table
+from .bars import Bar, Group, chart
+from .contender import EVENTS, FLOOR, OURS, ROOT
+from .results import FOLDER, Results
+from .targets import judged
+from .workloads import WORKLOADS, Workload
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+PICTURES = ROOT / "docs" / "benchmarks"
+
+ORDER = ("redis", "postgres", "sqlite", "rabbitmq", "mysql", "sqs")
+
+HEAD = """\
+# Benchmarks
+
+How fast asyncdq is, beside its rivals and beside the **floor**: a bare loop of the same client library that does the
+least work with the same guarantees. This page and its pictures are written by the run itself, from the numbers in
+[benchmarks/results](../benchmarks/results). Run it yourself: `make bench DRIVER=redis`, `make bench`,
+`make bench-quick`.
+
+Rivals come from PyPI, each in an environment of its own, with the fast settings of its documentation. All have the same
+server, with the same durability, and run the same tasks. They are measured in rounds, A B C A B C; a number is the
+median of its rounds, with the lowest and the highest beside it. Tasks count themselves, by id: `lost` were enqueued and
+never executed, `doubled` are executions beyond a task's first. `cpu us` is the CPU per task of the worker with its
+children, of W1 that of the producer; `server us` is that of the server. `memory mb` is the peak of resident memory,
+added up over the processes of the worker (W6); `start s` is from the start of the process to its first task (W9).
+
+`asyncdq` has default settings, and so writes a log line per task, up to a thousand a second; most rivals are run with
+a log level of warning. Events are off; `asyncdq-events` is the same with events on the Redis that it works from.
+
+Left out: AsyncTasQ, whose releases want Python 3.12. RQ and Celery are left out at concurrency 100, where they would be
+100 processes. The backlog of W7 is a million, on RabbitMQ 200,000, on SQS 20,000.
+
+The load of the machine stands beside each driver: a number above the two cores means that other work took part of them.
+Then only ratios count.
+"""
+
+
+def write(folder: Path = FOLDER, page: Path = PAGE, pictures: Path = PICTURES) -> None:
+    """All drivers that have results."""
+    known = [Results.load_from(path) for name in ORDER if (path := folder / f"{name}.json").exists()]
+    pictures.mkdir(parents=True, exist_ok=True)
+    for results in known:
+        (pictures / f"{results.driver}.svg").write_text(picture(results), "utf-8")
+    page.write_text(
+        "\n".join([HEAD, *overview(known), *(line for one in known for line in section(one, pictures))]), "utf-8"
+    )
+
+
+def overview(known: Sequence[Results]) -> Iterator[str]:
+    """The targets, and whether they were met."""
+    yield from ("## What was to be reached", "")
+    yield from ("| driver | workload | | wanted | found | |", "|---|---|---|---|---|---|")
+    for results in known:
+        for one in judged(results):
+            sign = "at most" if one.measure.most else "at least"
+            verdict = "met" if one.met else "**missed**"
+            cells = (results.driver, one.measure.workload, one.measure.words, f"{sign} {table.shown(one.wanted)}")
+            yield f"| {' | '.join(cells)} | {table.shown(one.found)} | {verdict} |"
+    yield ""
+    yield from ("## Where we lose", "")
+    yield from [line for results in known for line in losses(results)] or ["Nowhere."]
+    yield ""
+
+
+def losses(results: Results) -> Iterator[str]:
+    """The workloads in which a rival is ahead."""
+    for workload in measured(results):
+        ours = results.median(workload.key, OURS, workload.headline)
+        best = results.rivals(workload.key, workload.headline, more=workload.more)[:1]
+        for rival in best:
+            other = results.median(workload.key, rival, workload.headline)
+            assert other is not None
+            if ours is not None and (other > ours if workload.more else other < ours):
+                numbers = f"{table.shown(other)} against {table.shown(ours)} {workload.unit}"
+                yield f"- {results.driver}, {workload.key} ({workload.title}): {rival}, {numbers}"
+
+
+def section(results: Results, pictures: Path) -> Iterator[str]:
+    """A driver's."""
+    load = " ".join(f"{number}" for number in results.load)
+    yield from (f"## {results.driver}", "")
+    yield f"{results.when} UTC, {results.server}, {results.durability}; {results.machine}; load at the end {load}."
+    if results.busy:
+        yield from ("", "**The machine was busy with other work: rates and times are far from what it can do.**")
+    yield from ("", f"![bars](benchmarks/{results.driver}.svg)", "")
+    flame = pictures / f"flame-{results.driver}.svg"
+    if flame.exists():
+        yield from (f"Where the worker's time goes at concurrency 100: [flame graph](benchmarks/{flame.name}).", "")
+    for workload in measured(results):
+        yield from (f"**{workload.key}**: {workload.title}", "")
+        yield from markdown(table.columns(results, workload))
+        yield ""
+    yield from ("| | versions | settings | the tasks of a killed worker |", "|---|---|---|---|")
+    for name, about in results.about.items():
+        versions = ", ".join(f"{package} {version}" for package, version in about.get("versions", {}).items())
+        trouble = "".join(f"; {key} failed: `{said}`" for key, said in failures(about))
+        yield f"| {name} | {versions} | {about['settings']}{trouble} | {about['crash']} |"
+    yield ""
+
+
+def failures(about: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a contender could not do, in a line each."""
+    if "error" in about:
+        yield "installation", tidy(f"{about['error']}")
+    for key, said in about.get("errors", {}).items():
+        yield key, tidy(said)
+
+
+def tidy(said: str) -> str:
+    """The last line, for a cell of a table."""
+    lines = said.strip().splitlines() or [""]
+    return lines[-1].replace("|", "/").replace("`", "'").strip()[-160:]
+
+
+def markdown(lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table whose first line is its head."""
+    head, *rest = lines
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    yield from (f"| {' | '.join(line)} |" for line in rest)
+
+
+def measured(results: Results) -> list[Workload]:
+    """The workloads that have numbers of ours."""
+    return [workload for workload in WORKLOADS if OURS in results.cells.get(workload.key, {})]
+
+
+def picture(results: Results) -> str:
+    """Bars of every workload that rivals were measured by, too."""
+    groups = [group(results, workload) for workload in measured(results) if not workload.alone]
+    return chart(f"asyncdq and its rivals on {results.driver}", groups)
+
+
+def group(results: Results, workload: Workload) -> Group:
+    """The bars of one workload."""
+    hint = "more is better" if workload.more else "less is better"
+    bars = [bar(results, workload, name) for name in table.order(results, workload)]
+    return Group(f"{workload.key}: {workload.title} ({workload.unit}, {hint})", bars)
+
+
+def bar(results: Results, workload: Workload, name: str) -> Bar:
+    """One contender's."""
+    number = results.median(workload.key, name, workload.headline)
+    assert number is not None
+    kind = {OURS: "ours", EVENTS: "ours", FLOOR: "floor"}.get(name, "rival")
+    cell = results.cells[workload.key][name]
+    trouble = "".join(f", {word} {max(cell[word]):.0f}" for word in ("lost", "doubled") if any(cell.get(word, [])))
+    return Bar(
+        name, kind, number, *results.spread(workload.key, name, workload.headline), table.shown(number) + trouble
+    )
+
+
+if __name__ == "__main__":
+    write()
+    print(f"written to {PAGE}", file=sys.stderr)

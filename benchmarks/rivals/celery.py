@@ -1,0 +1,51 @@
+"""Celery: Redis, RabbitMQ, and any database by SQLAlchemy."""
+
+import os
+from contextlib import contextmanager
+
+from celery import Celery
+
+from .. import bodies
+from ..contend import URL, Producer
+
+PACKAGES = ["celery[redis]", "redis[hiredis]", "sqlalchemy", "pymysql"]
+DRIVERS = ("redis", "rabbitmq", "mysql")
+WORKER = [
+    "{bin}/celery",
+    "--app=benchmarks.rivals.celery",
+    "worker",
+    "--pool=prefork",
+    "--concurrency={concurrency}",
+    "--without-gossip",
+    "--without-mingle",
+    "--without-heartbeat",
+    "--loglevel=WARNING",
+]
+MOST = 10
+CPU = [*WORKER]
+SETTINGS = "prefork, results ignored, prefetch multiplier 16, without gossip, mingle, heartbeat; on RabbitMQ confirms"
+CRASH = "what had begun is lost: it acks early by default"
+
+
+def broker():
+    url = os.environ.get(URL, "redis://localhost")
+    return url.replace("mysql://", "sqla+mysql+pymysql://") if url.startswith("mysql") else url
+
+
+app = Celery("bench", broker=broker())
+app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=16, broker_connection_retry_on_startup=True)
+if os.environ["BENCH_DRIVER"] == "rabbitmq":
+    app.conf.update(task_default_queue_type="quorum", broker_transport_options={"confirm_publish": True})
+
+TASKS = {
+    "noop": app.task(bodies.noop_sync, name="noop"),
+    "stamp": app.task(bodies.stamp_sync, name="stamp"),
+    "io": app.task(bodies.io_sync, name="io"),
+    "cpu": app.task(bodies.cpu, name="cpu"),
+}
+
+
+@contextmanager
+def producer():
+    yield Producer(lambda name, *args: TASKS[name].delay(*args))
+    app.close()

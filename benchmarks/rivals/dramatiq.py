@@ -1,0 +1,42 @@
+"""dramatiq: Redis and RabbitMQ."""
+
+import os
+from contextlib import contextmanager
+
+import dramatiq
+
+from .. import bodies
+from ..contend import URL, Producer
+
+PACKAGES = ["dramatiq[redis,rabbitmq]", "redis[hiredis]"]
+DRIVERS = ("redis", "rabbitmq")
+WORKER = ["{bin}/dramatiq", "benchmarks.rivals.dramatiq", "--processes=1", "--threads={concurrency}"]
+CPU = ["{bin}/dramatiq", "benchmarks.rivals.dramatiq", "--processes=2", "--threads=1"]
+SETTINGS = {
+    "redis": "one process of as many threads as the concurrency, hiredis",
+    "rabbitmq": "one process of as many threads as the concurrency; confirm_delivery; classic queues, it has no others",
+}
+CRASH = {"redis": "run again when the worker's heartbeat is 60 s old", "rabbitmq": "redelivered at once"}
+
+if os.environ["BENCH_DRIVER"] == "redis":
+    from dramatiq.brokers.redis import RedisBroker
+
+    broker = RedisBroker(url=os.environ[URL])
+else:
+    from dramatiq.brokers.rabbitmq import RabbitmqBroker
+
+    broker = RabbitmqBroker(url=os.environ[URL], confirm_delivery=True)
+dramatiq.set_broker(broker)
+
+TASKS = {
+    "noop": dramatiq.actor(bodies.noop_sync, actor_name="noop"),
+    "stamp": dramatiq.actor(bodies.stamp_sync, actor_name="stamp"),
+    "io": dramatiq.actor(bodies.io_sync, actor_name="io"),
+    "cpu": dramatiq.actor(bodies.cpu, actor_name="cpu"),
+}
+
+
+@contextmanager
+def producer():
+    yield Producer(lambda name, *args: TASKS[name].send(*args))
+    broker.close()

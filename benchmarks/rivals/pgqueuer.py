@@ -1,0 +1,60 @@
+"""PgQueuer."""
+
+import json
+import os
+import sys
+from contextlib import asynccontextmanager
+
+import asyncpg
+import uvloop
+from pgqueuer import PgQueuer
+from pgqueuer.db import AsyncpgDriver, AsyncpgPoolDriver
+from pgqueuer.queries import Queries
+
+from .. import bodies
+from ..contend import URL, Producer
+
+PACKAGES = ["pgqueuer[asyncpg,cli]", "uvloop"]
+DRIVERS = ("postgres",)
+WORKER = ["{python}", "-m", "benchmarks.rivals.pgqueuer", "{concurrency}"]
+SETTINGS = (
+    "its API, since `pgq run` fails here; batch size as the concurrency, twice that at once (it takes no less), uvloop"
+)
+CRASH = "run again when their heartbeat is 30 s old"
+
+BODIES = {"noop": bodies.noop, "stamp": bodies.stamp, "io": bodies.io, "cpu": bodies.cpu_async}
+
+
+async def work(concurrency):
+    app = PgQueuer(AsyncpgDriver(await asyncpg.connect(os.environ[URL])))
+    for name, body in BODIES.items():
+
+        def entry(body):
+            async def run(job):
+                await body(*json.loads(job.payload))
+
+            return run
+
+        app.entrypoint(name)(entry(body))
+    await app.run(batch_size=concurrency, max_concurrent_tasks=2 * concurrency)
+
+
+@asynccontextmanager
+async def producer():
+    async with asyncpg.create_pool(os.environ[URL], min_size=10, max_size=10) as pool:
+        queries = Queries(AsyncpgPoolDriver(pool))
+        if not await pool.fetchval("select to_regclass('pgqueuer')"):
+            await queries.install()
+
+        async def one(name, *args):
+            await queries.enqueue(name, json.dumps(args).encode())
+
+        async def many(name, calls):
+            payloads = [json.dumps(args).encode() for args in calls]
+            await queries.enqueue([name] * len(calls), payloads, [0] * len(calls))
+
+        yield Producer(one, many)
+
+
+if __name__ == "__main__":
+    uvloop.run(work(int(sys.argv[1])))

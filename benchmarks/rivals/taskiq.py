@@ -1,0 +1,48 @@
+"""taskiq: streams of Redis, RabbitMQ by aio-pika."""
+
+import os
+from contextlib import asynccontextmanager
+
+from .. import bodies
+from ..contend import CONCURRENCY, URL, Producer
+
+PACKAGES = ["taskiq[uvloop]", "taskiq-redis", "taskiq-aio-pika", "redis[hiredis]", "uvloop"]
+DRIVERS = ("redis", "rabbitmq")
+WORKER = [
+    "{bin}/taskiq",
+    "worker",
+    "benchmarks.rivals.taskiq:broker",
+    "--workers=1",
+    "--max-async-tasks={concurrency}",
+    "--max-prefetch={concurrency}",
+    "--no-parse",
+    "--log-level=WARNING",
+]
+SETTINGS = {
+    "redis": "RedisStreamBroker, no results, prefetch as the concurrency, --no-parse, uvloop, log level WARNING",
+    "rabbitmq": "AioPikaBroker, qos as the concurrency, no results, --no-parse, uvloop, log level WARNING",
+}
+CRASH = {"redis": "run again after idle_timeout, 10 minutes", "rabbitmq": "redelivered at once"}
+
+if os.environ["BENCH_DRIVER"] == "redis":
+    from taskiq_redis import RedisStreamBroker
+
+    broker = RedisStreamBroker(os.environ[URL], consumer_id="0", max_connection_pool_size=200)
+else:
+    from taskiq_aio_pika import AioPikaBroker
+
+    broker = AioPikaBroker(os.environ[URL], qos=int(os.environ[CONCURRENCY]))
+
+TASKS = {
+    "noop": broker.task(task_name="noop")(bodies.noop),
+    "stamp": broker.task(task_name="stamp")(bodies.stamp),
+    "io": broker.task(task_name="io")(bodies.io),
+    "cpu": broker.task(task_name="cpu")(bodies.cpu_async),
+}
+
+
+@asynccontextmanager
+async def producer():
+    await broker.startup()
+    yield Producer(lambda name, *args: TASKS[name].kiq(*args))
+    await broker.shutdown()
