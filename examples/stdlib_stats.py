@@ -101,7 +101,7 @@ async def run(url: str, folder: Path, files: list[Path], deadline: float) -> boo
             await client.driver.purge(QUEUE)  # what an interrupted run may have left on a server
             with running_worker(url, log) as worker, progress(len(files)) as show:
                 await client.enqueue_many(measure.bind(file, results) for file in files)
-                await finish(client, worker, len(files), show, began + deadline)
+                await finish(client, worker, results, len(files), show, began + deadline)
     except RuntimeError as error:
         last = log.read_text(errors="replace").splitlines()[-15:]
         raise RuntimeError("\n".join([f"{error}; the worker's log ends with:", *last])) from None
@@ -131,12 +131,19 @@ def running_worker(url: str, log: Path) -> Generator[subprocess.Popen[bytes]]:
 
 
 async def finish(
-    client: Client, worker: subprocess.Popen[bytes], total: int, show: Callable[[int], None], deadline: float
+    client: Client,
+    worker: subprocess.Popen[bytes],
+    results: Path,
+    total: int,
+    show: Callable[[int], None],
+    deadline: float,
 ) -> None:
     """Return when the queue holds nothing any more. Raises RuntimeError if that cannot happen, or not in time."""
     while True:
         stats = await client.driver.stats(QUEUE)
         left = sum(number or 0 for number in (stats.ready, stats.delayed, stats.leased))
+        if left == 0 and stats.delayed is None:  # RabbitMQ does not count what waits for its retry
+            left = total - written(results)
         show(total - min(left, total))
         if stats.dead:
             raise RuntimeError(f"{stats.dead} tasks failed for good: asyncdq dead list {QUEUE} says why")
@@ -147,6 +154,13 @@ async def finish(
         if time.monotonic() > deadline:
             raise RuntimeError(f"out of time: {left} of {total} tasks are not done ({stats})")
         await asyncio.sleep(0.1)
+
+
+def written(results: Path) -> int:
+    """How many files there are in the database `results`."""
+    with closing(sqlite3.connect(results)) as database:
+        (number,) = database.execute("select count(*) from files").fetchone()
+    return int(number)
 
 
 @contextmanager

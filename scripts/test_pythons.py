@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
-TESTS = [folder for folder in ("tests/unit", "tests/typing", "tests/contract") if (ROOT / folder).is_dir()]
+TESTS = [folder for folder in ("tests/unit", "tests/typing", "asyncdq/testing/suite") if (ROOT / folder).is_dir()]
 
 OUTSIDE_CI = {name: value for name, value in os.environ.items() if name != "CI"}
 """Where CI is set, all drivers would be tested: one Python does that."""
