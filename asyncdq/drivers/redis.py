@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -19,7 +20,7 @@ from . import redis_scripts as scripts
 from .redis_address import parse
 from .redis_entries import Verdicts, by_queue, contents, deliveries, letter, microseconds, parcels
 from .redis_scripts import Keys
-from .redis_wakes import LOOK_AGAIN, Wakes
+from .redis_wakes import LOOK_AGAIN, Wakes, finish
 from .redis_wire import Wire
 from .session import Session, SessionDriver
 
@@ -143,18 +144,24 @@ class RedisDriver(SessionDriver[_Session]):
         Looks at the queues after it has begun to listen, so nothing is lost that came before.
         """
         session = self._here()
-        keys = self._keys.of(scripts.DUE, *queues)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not await self._announced(session, queues):
+                    pass
+
+    async def _announced(self, session: _Session, queues: Sequence[str]) -> bool:
+        """True if one of `queues` may have something ready; False if it is time to look again."""
         with session.wakes.waiting(queues) as woken:
+            await session.wakes.listen(queues)
+            due: int = await session.wire("claim").run(scripts.DUE, self._keys.of(scripts.DUE, *queues), [])
+            if due == 0:
+                return True
+            pause = LOOK_AGAIN if due < 0 else min(due / 1e6, LOOK_AGAIN)
+            timer = asyncio.get_running_loop().call_later(pause, finish, woken, False)
             try:
-                async with asyncio.timeout(timeout):
-                    await session.wakes.listen(queues)
-                    while not woken.done():
-                        due: int = await session.wire("claim").run(scripts.DUE, keys, [])
-                        if due == 0:
-                            return
-                        await asyncio.wait([woken], timeout=LOOK_AGAIN if due < 0 else min(due / 1e6, LOOK_AGAIN))
-            except TimeoutError:
-                return
+                return await woken
+            finally:
+                timer.cancel()
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """One script per queue, all in one round trip."""

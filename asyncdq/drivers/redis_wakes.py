@@ -38,14 +38,14 @@ class Wakes:
         self._keys = keys
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._waiters: set[tuple[frozenset[str], asyncio.Future[None]]] = set()
+        self._waiters: set[tuple[frozenset[str], asyncio.Future[bool]]] = set()
         self._reader: asyncio.Task[None] | None = None
         self._link: asyncio.Future[Link] = self._loop.create_future()
         self._heard: dict[bytes, asyncio.Future[None]] = {}
 
     @contextmanager
-    def waiting(self, queues: Collection[str]) -> Generator[asyncio.Future[None]]:
-        """A future that is done as soon as one of `queues` is announced."""
+    def waiting(self, queues: Collection[str]) -> Generator[asyncio.Future[bool]]:
+        """A future that is done, and True, as soon as one of `queues` is announced."""
         waiter = (frozenset(queues), self._loop.create_future())
         self._waiters.add(waiter)
         try:
@@ -109,13 +109,13 @@ class Wakes:
             if opening.exception() is None:
                 await opening.result().disconnect(nowait=True)
             for _, waiter in self._waiters:
-                _finish(waiter)
+                finish(waiter)
 
     def _wake(self, channel: bytes) -> None:
         queue = self._keys.queue(channel)
         for wanted, waiter in self._waiters:
             if queue in wanted:
-                _finish(waiter)
+                finish(waiter)
 
 
 async def _next(link: Link) -> list[Any]:
@@ -135,6 +135,7 @@ def _result(future: asyncio.Future[T]) -> T:
     return future.result()
 
 
-def _finish(waiter: asyncio.Future[None]) -> None:
+def finish(waiter: asyncio.Future[bool], announced: bool = True) -> None:
+    """End this wait, unless it has ended."""
     if not waiter.done():
-        waiter.set_result(None)
+        waiter.set_result(announced)

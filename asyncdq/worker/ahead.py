@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-SHORT_TASK = 0.005  # seconds: only below this average is a round trip worth hiding
+SOON = 0.015  # seconds within which, on average, a slot is free for what was claimed ahead: some round trips
 TINY_TASK = 0.001  # seconds: below this average, a round trip for a few costs more than running them
 HANDFUL = 64  # tasks in hand that make a round trip cheap, however few slots there are
 TRIP = 0.001  # seconds of a round trip, about
@@ -12,9 +12,10 @@ SAMPLE = 100  # tasks
 
 
 class Ahead:
-    """As many as there are slots while the last tasks were short, else none; or what the operator says.
+    """As many as slots become free in a moment, at most as many as there are slots; or what the operator says.
 
-    While they are tiny, a worker with few slots has a handful in all, also where there is no round trip to hide.
+    So a slot need not wait for a round trip, and what waits for a slot could hardly run sooner elsewhere. While tasks
+    are tiny, a worker with few slots has a handful in all, also where there is no round trip to hide.
     """
 
     def __init__(self, slots: int, fixed: int | None, worthwhile: bool) -> None:
@@ -32,8 +33,11 @@ class Ahead:
             return 0
         if self._fixed is not None:
             return self._fixed
-        ahead = self._slots if self._worthwhile and self._below(SHORT_TASK) else 0
-        return max(ahead, HANDFUL - self._slots) if self._below(TINY_TASK) else ahead
+        if not self._durations:
+            return 0
+        average = self._average()
+        ahead = min(self._slots, int(self._slots * SOON / average)) if self._worthwhile else 0
+        return max(ahead, HANDFUL - self._slots) if average < TINY_TASK else ahead
 
     def least(self, ahead: int) -> int:
         """The smallest claim that is worth its round trip, while so many may be claimed ahead.
@@ -43,8 +47,7 @@ class Ahead:
         """
         if not self._durations:
             return 1
-        average = max(self._total / len(self._durations), 1e-6)
-        return max(1, int(min(ahead, (self._slots + ahead) / 2, self._slots * TRIP / average)))
+        return max(1, int(min(ahead, (self._slots + ahead) / 2, self._slots * TRIP / self._average())))
 
     def ended(self, duration: float) -> None:
         """A task has ended after `duration` seconds."""
@@ -55,9 +58,9 @@ class Ahead:
         if self._paused_for:
             self._paused_for -= 1
 
-    def _below(self, seconds: float) -> bool:
-        """Whether the last tasks took less on average; not before there were any."""
-        return self._total < seconds * len(self._durations)
+    def _average(self) -> float:
+        """Seconds that the last tasks took."""
+        return max(self._total / len(self._durations), 1e-6)  # zero on a coarse clock
 
     def pause(self) -> None:
         """What was claimed ahead has waited too long: claim nothing ahead until the slots have turned over."""

@@ -16,6 +16,9 @@ _log = logging.getLogger("asyncdq.worker")
 
 Item = tuple[Delivery, Outcome]
 
+SHARED = 32
+"""Outcomes that are always worth a trip of their own."""
+
 
 class Settled(Enum):
     """What became of an outcome."""
@@ -28,12 +31,17 @@ class Settled(Enum):
 
 class Settler:
     """Writes outcomes. A lost connection retries the batch whole, any other error splits it: one bad
-    outcome never stops the others."""
+    outcome never stops the others.
 
-    def __init__(self, driver: BaseDriver, outage: Outage) -> None:
+    A task keeps its slot until its outcome is written. So one trip takes those of half the `slots`: the other half
+    runs meanwhile, and worker and backend need not wait for each other.
+    """
+
+    def __init__(self, driver: BaseDriver, outage: Outage, slots: int) -> None:
         self._driver = driver
         self._outage = outage
-        self._batcher: Batcher[Item, Settled] = Batcher(self._send, driver.limits.batch)
+        most = min(driver.limits.batch, max(SHARED, slots // 2))
+        self._batcher: Batcher[Item, Settled] = Batcher(self._send, most)
 
     def put(self, delivery: Delivery, outcome: Outcome, done: Callable[[Settled], None]) -> None:
         """Write this outcome with the next batch; `done` hears what became of it."""

@@ -284,11 +284,12 @@ class Shift:
             return
         dozing = self._dozing = self._loop.create_task(what)
         try:
-            await asyncio.wait([dozing])
+            await dozing
+        except asyncio.CancelledError:
+            if (asyncio.current_task() or dozing).cancelling():  # not called off by a stop or a change: we are
+                raise
         finally:
             self._dozing = None
-        if not dozing.cancelled():
-            dozing.result()
 
     def _note_change(self) -> None:
         """A run has ended or its outcome is written: there may be room, or a burst may be over."""

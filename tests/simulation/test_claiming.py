@@ -64,6 +64,17 @@ async def test_short_tasks_are_claimed_ahead_by_themselves_and_long_ones_are_not
 
 
 @virtual
+async def test_of_many_slots_those_that_are_free_in_a_moment_are_claimed_for() -> None:
+    bench = Bench()
+    await bench.put(plain, *numbered("n", 3000), args=[0.1])
+    worker = bench.hire(concurrency=200)
+    await bench.until(lambda: len(bench.server.rows) < 1000, 5.0)
+    in_hand = sum(row.token is not None for row in bench.server.rows.values())
+    assert 200 < in_hand <= 230
+    await worker.retire()
+
+
+@virtual
 async def test_a_killer_is_buried_and_its_hundred_neighbours_are_not() -> None:
     bench, innocent = Bench(), numbered("n", 109)
     await bench.put(killer.using(max_attempts=3), "killer", args=[0.0])
