@@ -128,6 +128,7 @@ class Limits:
     hold         seconds that one delivery may be held in total, however often it is extended; None: any
     claim_ahead  whether claiming more than can be started at once hides a round trip here
     ends_leases  whether a lease ends when its seconds have passed; else with the connection that took it
+    keeps_sent   whether outcomes that `settle` has sent are carried out if the worker dies before the answer
     """
 
     batch: int
@@ -137,6 +138,7 @@ class Limits:
     hold: float | None = None
     claim_ahead: bool = True
     ends_leases: bool = True
+    keeps_sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

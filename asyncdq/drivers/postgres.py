@@ -45,7 +45,7 @@ class PostgresDriver(SessionDriver[_Session]):
     """
 
     # body: a claim may bring home a hundred of them, through the memory of server and worker.
-    limits = Limits(batch=1000, body=16 * 2**20, poll=POLL, claim_ahead=True)
+    limits = Limits(batch=1000, body=16 * 2**20, poll=POLL, claim_ahead=True, keeps_sent=True)
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ class RedisDriver(SessionDriver[_Session]):
 
     # A claim answers with up to 500 bodies in one piece: that is why none of them may be huge. A script of
     # 500 takes 2 ms of the server, in which nobody else is served.
-    limits = Limits(batch=500, body=16 * 2**20, poll=0.05)
+    limits = Limits(batch=500, body=16 * 2**20, poll=0.05, keeps_sent=True)
 
     def __init__(
         self,

@@ -7,15 +7,14 @@ from collections import deque
 SOON = 0.015  # seconds within which, on average, a slot is free for what was claimed ahead: some round trips
 TINY_TASK = 0.001  # seconds: below this average, a round trip for a few costs more than running them
 HANDFUL = 64  # tasks in hand that make a round trip cheap, however few slots there are
-TRIP = 0.001  # seconds of a round trip, about
 SAMPLE = 100  # tasks
 
 
 class Ahead:
-    """As many as slots become free in a moment, at most as many as there are slots; or what the operator says.
+    """As many as find a slot in a moment, at most as many as there are slots or a handful; or what the operator says.
 
-    So a slot need not wait for a round trip, and what waits for a slot could hardly run sooner elsewhere. While tasks
-    are tiny, a worker with few slots has a handful in all, also where there is no round trip to hide.
+    So no slot waits for a round trip, and what waits for a slot could hardly run sooner elsewhere. Where there is no
+    round trip to hide, only tiny tasks are claimed ahead.
     """
 
     def __init__(self, slots: int, fixed: int | None, worthwhile: bool) -> None:
@@ -33,21 +32,14 @@ class Ahead:
             return 0
         if self._fixed is not None:
             return self._fixed
-        if not self._durations:
-            return 0
-        average = self._average()
-        ahead = min(self._slots, int(self._slots * SOON / average)) if self._worthwhile else 0
-        return max(ahead, HANDFUL - self._slots) if average < TINY_TASK else ahead
+        return min(max(self._slots, HANDFUL), self._soon()) if self._worthwhile or self._tiny() else 0
 
     def least(self, ahead: int) -> int:
         """The smallest claim that is worth its round trip, while so many may be claimed ahead.
 
-        It is what ends in the time of a round trip, and not more than half of what may be in hand: the other half is
-        run meanwhile, so neither waits for the other.
+        Half of what is ahead: the other half is run meanwhile, so worker and backend do not wait for each other.
         """
-        if not self._durations:
-            return 1
-        return max(1, int(min(ahead, (self._slots + ahead) / 2, self._slots * TRIP / self._average())))
+        return max(1, min(ahead, self._soon()) // 2)
 
     def ended(self, duration: float) -> None:
         """A task has ended after `duration` seconds."""
@@ -58,10 +50,13 @@ class Ahead:
         if self._paused_for:
             self._paused_for -= 1
 
-    def _average(self) -> float:
-        """Seconds that the last tasks took."""
-        return max(self._total / len(self._durations), 1e-6)  # zero on a coarse clock
-
     def pause(self) -> None:
         """What was claimed ahead has waited too long: claim nothing ahead until the slots have turned over."""
         self._paused_for = self._slots
+
+    def _soon(self) -> int:
+        """How many more than it has slots this worker could start SOON."""
+        return int(self._slots * SOON * len(self._durations) / max(self._total, 1e-6))  # zero on a coarse clock
+
+    def _tiny(self) -> bool:
+        return self._total < TINY_TASK * len(self._durations)

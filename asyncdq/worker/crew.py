@@ -61,7 +61,7 @@ async def assemble(
     driver, journal = client.driver, Journal(client.events)
     async with AsyncExitStack() as stack:
         stack.callback(journal.offline)
-        settler = Settler(driver, outage, config.concurrency)
+        settler = Settler(driver, outage)
         stack.push_async_callback(_write_last, settler)
         leases = Leases(driver, outage)
         stack.push_async_callback(leases.close)

@@ -16,8 +16,9 @@ _log = logging.getLogger("asyncdq.worker")
 
 Item = tuple[Delivery, Outcome]
 
-SHARED = 32
-"""Outcomes that are always worth a trip of their own."""
+WARM = 20
+"""Trips in a row that went well before a batch counts as sent when it has been handed over: a new connection has to be
+made, and to learn the statements, before it sends anything."""
 
 
 class Settled(Enum):
@@ -33,15 +34,19 @@ class Settler:
     """Writes outcomes. A lost connection retries the batch whole, any other error splits it: one bad
     outcome never stops the others.
 
-    A task keeps its slot until its outcome is written. So one trip takes those of half the `slots`: the other half
-    runs meanwhile, and worker and backend need not wait for each other.
+    `unsent` counts those that would be lost if this process died now, and their tasks repeated; `on_sent` hears when
+    they become fewer. An outcome is one of them until it is written, or no longer than until it is on its way, where
+    the backend carries out what it was sent.
     """
 
-    def __init__(self, driver: BaseDriver, outage: Outage, slots: int) -> None:
+    def __init__(self, driver: BaseDriver, outage: Outage) -> None:
         self._driver = driver
         self._outage = outage
-        most = min(driver.limits.batch, max(SHARED, slots // 2))
-        self._batcher: Batcher[Item, Settled] = Batcher(self._send, most)
+        self._loop = asyncio.get_running_loop()
+        self._batcher: Batcher[Item, Settled] = Batcher(self._send_first, driver.limits.batch)
+        self._good_trips = 0
+        self.unsent = 0
+        self.on_sent: Callable[[], None] = lambda: None
 
     def put(self, delivery: Delivery, outcome: Outcome, done: Callable[[Settled], None]) -> None:
         """Write this outcome with the next batch; `done` hears what became of it."""
@@ -52,6 +57,7 @@ class Settler:
                 result = Settled.FAILED
             done(result)
 
+        self.unsent += 1
         self._batcher.put((delivery, outcome), hear)
 
     async def drain(self, timeout: float) -> bool:
@@ -64,12 +70,28 @@ class Settler:
             return False
         return True
 
+    async def _send_first(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
+        if self._driver.limits.keeps_sent and self._good_trips >= WARM:
+            # The driver has called its connection by the next turn, and that has written by the one after it.
+            self._loop.call_soon(self._loop.call_soon, self._release, len(batch))
+            return await self._send(batch)
+        try:
+            return await self._send(batch)
+        finally:
+            self._release(len(batch))
+
+    def _release(self, count: int) -> None:
+        self.unsent -= count
+        self.on_sent()
+
     async def _send(self, batch: list[Item], tried: bool = False) -> Sequence[Settled | BaseException]:
         """`tried`: an earlier call may have written some of it."""
         try:
             lost, lost_tries = await self._outage.persist(lambda: self._driver.settle(batch))
         except Exception as error:
+            self._good_trips = 0
             return [error] if len(batch) == 1 else [(await self._send([item], tried=True))[0] for item in batch]
+        self._good_trips = 0 if lost_tries else self._good_trips + 1
         return _results(batch, lost, Settled.UNSURE if tried or lost_tries else Settled.LOST)
 
 

@@ -43,21 +43,19 @@ class Shift:
         self._driver = crew.driver
         self._leases = crew.leases
         self._journal = crew.journal
-        self._leases.on_lost = self._lose
+        self._leases.on_lost, crew.settler.on_sent = self._lose, self._fill
         self._loop = asyncio.get_running_loop()
         self._positions = {queue: position for position, queue in enumerate(config.queues)}
         self._backlog = Backlog(len(config.queues))
         self._running: dict[Run, None] = {}  # in the order of their start
-        self._unwritten = self._refused = 0  # outcomes; those of what cannot be run, which takes room until then
+        self._begun = self._unwritten = self._refused = 0  # runs; outcomes; those of what cannot be run and takes room
         self._changed = asyncio.Event()
         self._dozing: asyncio.Task[Any] | None = None
-        self._stopping = False
-        self._hurried = False
+        self._stopping = self._hurried = False
         self._changes = 0  # of runs and outcomes: a claim that began before the last one says nothing of now
         self._found_nothing = False
         self._nothing_before = 0.0  # burst: something given back is due again at this time
         self._idle = Idle(self._driver, config.queues)
-        self._begun = 0
         self._ahead = Ahead(config.concurrency, config.claim_ahead, self._driver.limits.claim_ahead)
         self._suspicion = Suspicion()
         self._parking: asyncio.TimerHandle | None = None
@@ -148,7 +146,7 @@ class Shift:
 
     def _room(self) -> int:
         """How many more may be claimed now."""
-        ahead = 0 if self._suspicion.suspect is not None else self._ahead.room()
+        ahead = 0 if self._suspicion.wary else self._ahead.room()
         room = self._config.concurrency + ahead - len(self._running) - len(self._backlog) - self._refused
         if room < self._ahead.least(ahead):
             return 0
@@ -158,6 +156,7 @@ class Shift:
 
     def _accept(self, deliveries: Sequence[Delivery], claimed_at: float) -> None:
         suspects: list[Run] = []
+        self._suspicion.look(deliveries)
         for delivery in deliveries:
             position = self._positions[delivery.queue]
             run = admit(delivery, self._crew, position, claimed_at, self._config.visibility_timeout)
@@ -188,8 +187,10 @@ class Shift:
             self._loop.call_later(ALONE, self._changed.set)
 
     def _fill(self) -> None:
-        # What has ended and is not written would run again if this worker were killed: it keeps its slot until then.
-        while self._backlog and len(self._running) + self._unwritten < self._config.concurrency and not self._stopping:
+        # What has ended would run again if this worker were killed: it keeps its slot until its outcome is on its way.
+        while self._backlog and not self._stopping:
+            if len(self._running) + self._crew.settler.unsent >= self._config.concurrency:
+                break
             self._start(self._backlog.pop())
 
     def _start(self, run: Run, after: Sequence[asyncio.Future[None]] = ()) -> None:
@@ -246,7 +247,6 @@ class Shift:
                 self._suspicion.ended(run)
                 self._leases.drop(run)
             self._journal.settled(delivery, task, verdict, settled, most)
-            self._fill()
             self._note_change()
             if run is not None and run.written is not None:
                 run.written.set_result(None)

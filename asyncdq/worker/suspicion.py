@@ -6,10 +6,16 @@ these have ended, or ALONE seconds have passed. Then it claims one message at a 
 and for a suspect's first ALONE seconds nothing beside it, nor before its outcome is written: if it kills the
 worker, nobody else pays; if it is innocent, nobody else takes it down. One that runs longer shares its worker
 again, since a long task must not bring a worker to a halt; other suspects stay away from it.
+
+While anything comes that was lost before, nothing is claimed ahead: what is in hand when the next worker dies is lost
+once more, and should be little.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ..message import Delivery
 from .run import Run
 
 ALONE = 30.0  # seconds
@@ -24,6 +30,16 @@ class Suspicion:
         self._alone_until = 0.0
         self._clearing_until: float | None = None
         self._careful = False
+        self._lost_before = False
+
+    @property
+    def wary(self) -> bool:
+        """Whether to claim nothing ahead."""
+        return self._lost_before or self.suspect is not None
+
+    def look(self, claimed: Sequence[Delivery]) -> None:
+        """See what a claim has brought."""
+        self._lost_before = any(delivery.lost for delivery in claimed)
 
     def room(self, room: int, running: int, now: float) -> int:
         """How much of this room may be claimed now."""

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from tests.servers.fixtures import DRIVERS
+
 from .workers import Site
 
 HEAD = "import asyncio, os, sys, threading, warnings\nfrom tests.integration.jobs import mark\n"
@@ -143,7 +145,23 @@ SCRIPTS = {
 }
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+TELLING = (
+    "two loops, one after the other",
+    "a hundred at once",
+    "no loop, then a loop, then none",
+    "threads",
+    "a loop in each thread",
+    "a fork between two",
+    "a fork between two loops",
+)
+"""What a client library may take amiss; the others are much the same for all."""
+
+
+@pytest.mark.parametrize(
+    ("queue_url", "name"),
+    [(driver, name) for driver in DRIVERS for name in (SCRIPTS if driver in ("sqlite", "redis") else TELLING)],
+    indirect=["queue_url"],
+)
 async def test_a_script_enqueues_and_exits_cleanly(name: str, site: Site) -> None:
     text, count = SCRIPTS[name]
     assert await site.script(text) == (0, "", "")

@@ -11,7 +11,7 @@ from asyncdq import task
 
 from .workers import EMPTY, Site, counts
 
-WARM, ROUNDS = 3_000, 4
+WARM, ROUNDS = 2_000, 4
 MEGABYTE = 2**20
 
 _count = 0

@@ -68,7 +68,7 @@ class Heart:
     async def start(self, *, handle_signals: bool = False) -> None:
         """Work to the end; signals are the skin's."""
         driver, config, parts, outage = self._driver, self._config, self._parts, Outage()
-        settler, leases = Settler(driver, outage, config.concurrency), Leases(driver, outage)
+        settler, leases = Settler(driver, outage), Leases(driver, outage)
         pool = ProcessPool(config.process_pool_size or 1, start=parts.machine.start)
         executor = Executor(NO_THREADS, pool, READERS)
         plans = planner(config.retry, config.timeout, config.visibility_timeout, driver.limits.hold)

@@ -50,7 +50,7 @@ class Dropped(Parts):
 
     def crew(self, config: Config, real: Crew) -> Crew:
         """A settler whose end nobody waits for."""
-        return replace(real, settler=_Hasty(real.driver, real.outage, config.concurrency))
+        return replace(real, settler=_Hasty(real.driver, real.outage))
 
 
 class _Hasty(Settler):

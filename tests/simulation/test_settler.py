@@ -45,7 +45,7 @@ async def test_what_piles_up_during_a_trip_goes_out_together_with_the_next() -> 
     bench = Bench()
     driver, deliveries = await held(bench, "a", "b", "c", "d")
     bench.network.next["settle"] = [slow(out=1.0)]
-    settler = Settler(driver, Outage(), slots=10)
+    settler = Settler(driver, Outage())
     first = asyncio.create_task(settled(settler, deliveries[:1]))
     await bench.until(lambda: batches(driver), 1.0)
     await settled(settler, deliveries[1:])
@@ -58,7 +58,7 @@ async def test_a_request_that_is_lost_is_sent_again_with_the_whole_batch() -> No
     bench = Bench()
     driver, deliveries = await held(bench, "a", "b")
     bench.network.next["settle"] = [loses("request"), loses("request")]
-    results = await settled(Settler(driver, Outage(), slots=10), deliveries)
+    results = await settled(Settler(driver, Outage()), deliveries)
     assert results == {"a": Settled.WRITTEN, "b": Settled.WRITTEN}
     assert batches(driver) == [["a", "b"]] * 3
 
@@ -68,7 +68,7 @@ async def test_after_a_lost_reply_nobody_can_know_whether_the_outcome_counted() 
     bench = Bench()
     driver, deliveries = await held(bench, "a", "b")
     bench.network.next["settle"] = [loses("reply")]
-    results = await settled(Settler(driver, Outage(), slots=10), deliveries)
+    results = await settled(Settler(driver, Outage()), deliveries)
     assert results == {"a": Settled.UNSURE, "b": Settled.UNSURE}
     assert not bench.server.rows
 
@@ -78,7 +78,7 @@ async def test_an_outcome_that_is_refused_fails_alone() -> None:
     bench = Bench()
     driver, deliveries = await held(bench, "a", "b", "c")
     bench.network.refused.add(("settle", "b"))
-    results = await settled(Settler(driver, Outage(), slots=10), deliveries)
+    results = await settled(Settler(driver, Outage()), deliveries)
     assert results == {"a": Settled.WRITTEN, "b": Settled.FAILED, "c": Settled.WRITTEN}
     assert [id for _, id in bench.server.rows] == ["b"]
 
@@ -90,7 +90,7 @@ async def test_the_outcome_of_a_delivery_that_somebody_else_has_is_lost() -> Non
     await asyncio.sleep(61.0)  # virtual: the leases end
     async with bench.driver("other") as other:
         await other.dequeue({"work": 1}, 1, 60.0)
-    results = await settled(Settler(driver, Outage(), slots=10), deliveries)
+    results = await settled(Settler(driver, Outage()), deliveries)
     assert results == {"a": Settled.LOST, "b": Settled.WRITTEN}
 
 
@@ -99,7 +99,7 @@ async def test_a_drain_gives_up_while_the_server_is_down() -> None:
     bench = Bench()
     driver, deliveries = await held(bench, "a")
     bench.network.down = True
-    settler = Settler(driver, Outage(), slots=10)
+    settler = Settler(driver, Outage())
     settler.put(deliveries[0], Done(), lambda result: None)
     assert not await settler.drain(10.0)
     assert bench.now < 10.1

@@ -64,3 +64,21 @@ async def test_a_suspect_is_not_buried_for_a_killer_that_came_before_its_outcome
     await bench.put(killer.using(max_attempts=1), "killer", args=[0.1])
     await bench.until(lambda: worker.process.dead, 20.0)
     assert bench.ends("innocent") == ["done"]
+
+
+@virtual
+async def test_nothing_is_claimed_ahead_while_what_a_dead_worker_held_comes_back() -> None:
+    bench = Bench()
+    await bench.put(plain, *(f"n{number}" for number in range(300)), args=[0.0005])
+    dead = bench.hire("dead", concurrency=1, visibility_timeout=6.0)
+    await bench.until(lambda: len(bench.server.rows) < 200, 5.0)
+    dead.process.crash()
+    held = [row for row in bench.server.rows.values() if row.token is not None]
+    assert len(held) > 10
+    for row in list(bench.server.rows.values()):
+        if row not in held:
+            bench.server.rows.pop((row.message.queue, row.message.id))
+    heir = bench.hire("heir", concurrency=1)
+    await bench.until(lambda: not bench.server.rows, 20.0)
+    assert max(bench.calls(heir, "dequeue")) == 1
+    await heir.retire()
