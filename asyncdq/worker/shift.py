@@ -111,8 +111,7 @@ class Shift:
         return left_behind
 
     async def _turn(self) -> None:
-        room = self._room()
-        if room < 1:
+        if (room := self._room()) < 1:
             self._changed.clear()
             await self._changed.wait()
             return
@@ -125,6 +124,7 @@ class Shift:
         if deliveries:
             self._idle.over()
             self._accept(deliveries, claimed_at)
+            await asyncio.sleep(0)  # they start now, not when the next claim is written
         elif not stale and not self._over():
             again = self._nothing_before - self._loop.time()  # what was given back is due then: a burst has to ask
             await self._doze(self._idle.wait(again) if self._config.burst and again > 0 else self._idle.wait())
