@@ -8,7 +8,7 @@ their `.sql` files.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
 
@@ -79,6 +79,8 @@ class PostgresDriver(SessionDriver[_Session]):
         least, most = self._sizes
         pool = PostgresPool(self._link, most)
         await pool.start(least)
+        # Through a pooler each statement is prepared anew, and sent a trip later.
+        self.limits = replace(self.limits, keeps_sent=self._link.pooled is False)
         watch = Watch(self._link, self._tables.channel, partial(_due, self._tables))
         return _Session(pool=pool, watch=watch)
 

@@ -143,14 +143,14 @@ class RedisDriver(SessionDriver[_Session]):
 
         Looks at the queues after it has begun to listen, so nothing is lost that came before.
         """
-        session = self._here()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while not await self._announced(session, queues):
+                while not await self._announced(queues):
                     pass
 
-    async def _announced(self, session: _Session, queues: Sequence[str]) -> bool:
+    async def _announced(self, queues: Sequence[str]) -> bool:
         """True if one of `queues` may have something ready; False if it is time to look again."""
+        session = self._here()
         with session.wakes.waiting(queues) as woken:
             await session.wakes.listen(queues)
             due: int = await session.wire("claim").run(scripts.DUE, self._keys.of(scripts.DUE, *queues), [])

@@ -20,6 +20,9 @@ WARM = 20
 """Trips in a row that went well before a batch counts as sent when it has been handed over: a new connection has to be
 made, and to learn the statements, before it sends anything."""
 
+TURNS = 5
+"""Turns of the event loop after which a driver has written what was handed over; most need two."""
+
 
 class Settled(Enum):
     """What became of an outcome."""
@@ -35,8 +38,8 @@ class Settler:
     outcome never stops the others.
 
     `unsent` counts those that would be lost if this process died now, and their tasks repeated; `on_sent` hears when
-    they become fewer. An outcome is one of them until it is written, or no longer than until it is on its way, where
-    the backend carries out what it was sent.
+    they become fewer. An outcome is one of them until it is written; or, where the backend carries out what it was
+    sent, until it is on its way, as far as can be told from here: a call that has to prepare something first is later.
     """
 
     def __init__(self, driver: BaseDriver, outage: Outage) -> None:
@@ -72,15 +75,17 @@ class Settler:
 
     async def _send_first(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
         if self._driver.limits.keeps_sent and self._good_trips >= WARM:
-            # The driver has called its connection by the next turn, and that has written by the one after it.
-            self._loop.call_soon(self._loop.call_soon, self._release, len(batch))
+            self._release(len(batch), turns=TURNS)
             return await self._send(batch)
         try:
             return await self._send(batch)
         finally:
             self._release(len(batch))
 
-    def _release(self, count: int) -> None:
+    def _release(self, count: int, turns: int = 0) -> None:
+        if turns:
+            self._loop.call_soon(self._release, count, turns - 1)
+            return
         self.unsent -= count
         self.on_sent()
 

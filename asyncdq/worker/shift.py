@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 from ..errors import ConnectionLost, DriverError
@@ -44,7 +46,7 @@ class Shift:
         self._leases = crew.leases
         self._journal = crew.journal
         self._leases.on_lost, crew.settler.on_sent = self._lose, self._fill
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._context = asyncio.get_running_loop(), copy_context()
         self._positions = {queue: position for position, queue in enumerate(config.queues)}
         self._backlog = Backlog(len(config.queues))
         self._running: dict[Run, None] = {}  # in the order of their start
@@ -195,7 +197,8 @@ class Shift:
 
     def _start(self, run: Run, after: Sequence[asyncio.Future[None]] = ()) -> None:
         self._running[run] = None
-        run.job = self._loop.create_task(self._work(run, after))
+        context = self._context.copy()  # not that of the task which has just ended, with what it left there
+        run.job = self._loop.create_task(self._work(run, after), context=context)
 
     async def _work(self, run: Run, after: Sequence[asyncio.Future[None]]) -> None:
         try:
@@ -283,13 +286,10 @@ class Shift:
             what.close()
             return
         dozing = self._dozing = self._loop.create_task(what)
-        try:
+        with suppress(asyncio.CancelledError):  # called off by a stop or a change; or we are
             await dozing
-        except asyncio.CancelledError:
-            if (asyncio.current_task() or dozing).cancelling():  # not called off by a stop or a change: we are
-                raise
-        finally:
-            self._dozing = None
+        if (asyncio.current_task() or dozing).cancelling():
+            raise asyncio.CancelledError
 
     def _note_change(self) -> None:
         """A run has ended or its outcome is written: there may be room, or a burst may be over."""

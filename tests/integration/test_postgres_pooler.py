@@ -68,6 +68,7 @@ def _answered(port: int) -> None:
 
 async def test_a_pooler_in_transaction_mode_is_recognized_and_survived(pgbouncer: str) -> None:
     async with PostgresDriver(pgbouncer) as driver:
+        assert not driver.limits.keeps_sent  # each statement is prepared first
         assert driver._link.pooled
         await driver.setup()
         waiter = asyncio.create_task(driver.wait(["work"], 30))

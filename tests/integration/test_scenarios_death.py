@@ -72,6 +72,7 @@ SENT = """
 import asyncio, os, signal
 from asyncdq.drivers import resolve
 from asyncdq.message import Done
+from asyncdq.worker.settler import TURNS
 
 async def main():
     driver = resolve(os.environ["ASYNCDQ_URL"])
@@ -81,7 +82,7 @@ async def main():
     for each in claimed[100:]:  # else the connection has yet to learn how
         await driver.settle([(each, Done())])
     settling = asyncio.create_task(driver.settle([(each, Done()) for each in claimed[:100]]))
-    for _ in range(3):  # the turn of the call, and the two that a worker waits
+    for _ in range(TURNS):  # as a worker does
         await asyncio.sleep(0)
     assert not settling.done()
     os.kill(os.getpid(), signal.SIGKILL)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 
 import pytest
 
-from asyncdq import RetryPolicy, Task, current_task
+from asyncdq import RetryPolicy, Task, current_task, task
 from asyncdq.drivers.base import DeadLetters
 
 from . import jobs
@@ -20,6 +21,22 @@ in_every_kind = pytest.mark.parametrize(
     [jobs.describe, jobs.describe_in_thread, jobs.describe_in_process],
     ids=lambda task: task.function.__name__,
 )
+
+_word: ContextVar[str] = ContextVar("word", default="nothing")
+_found: list[str] = []
+
+
+@task
+async def leave(word: str) -> None:
+    _found.append(_word.get())
+    _word.set(word)
+
+
+@sqlite_only
+async def test_what_a_task_leaves_in_its_context_is_gone_with_it(site: Site) -> None:
+    await site.enqueue(leave.bind(word) for word in ("one", "two", "three"))
+    await site.burst(concurrency=1)
+    assert _found == ["nothing"] * 3
 
 
 @sqlite_only

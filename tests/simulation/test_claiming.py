@@ -216,3 +216,23 @@ async def test_what_cannot_be_run_takes_room_until_it_is_buried() -> None:
     assert bench.server.stats("default").leased == 4
     await bench.until(lambda: bench.server.stats("default").dead == 40, 10.0)
     await worker.retire()
+
+
+async def begun_while_an_outcome_is_on_its_way(keeps_sent: bool) -> int:
+    bench, ids = Bench(limits=limited(keeps_sent=keeps_sent)), numbered("n", 60)
+    await bench.put(plain, *ids, args=[0.02])
+    worker = bench.hire(concurrency=1)
+    await bench.until(lambda: len(bench.server.rows) < 30, 10.0)  # so many trips went well
+    bench.network.next["settle"] = [slow(out=2.0)]
+    begun = [sum(len(bench.runs(id)) for id in ids)]
+    await bench.until(lambda: not bench.network.next["settle"], 1.0)
+    await asyncio.sleep(1.0)  # virtual: the outcome is on its way
+    begun.append(sum(len(bench.runs(id)) for id in ids))
+    await bench.until(lambda: not bench.server.rows, 10.0)
+    await worker.retire()
+    return begun[1] - begun[0]
+
+
+def test_a_slot_is_free_when_its_outcome_is_written_or_sent_where_what_was_sent_is_kept() -> None:
+    written, sent = (run(begun_while_an_outcome_is_on_its_way(keeps)) for keeps in (False, True))
+    assert sent == written + 1
