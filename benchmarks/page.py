@@ -41,7 +41,7 @@ Left out: AsyncTasQ, whose releases want Python 3.12. RQ and Celery are left out
 100 processes. The backlog of W7 is a million, on RabbitMQ 200,000, on SQS 20,000.
 
 The load of the machine stands beside each driver: a number above the two cores means that other work took part of them.
-Then only ratios count.
+Then only ratios count, and of these only those of what was measured in one run: under each table stands what was not.
 """
 
 
@@ -100,6 +100,10 @@ def section(results: Results, pictures: Path) -> Iterator[str]:
         yield from (f"**{workload.key}**: {workload.title}", "")
         yield from markdown(table.columns(results, workload))
         yield ""
+        earlier = results.earlier.get(workload.key, {})
+        for when in sorted(set(earlier.values())):
+            names = [name for name, then in earlier.items() if then == when]
+            yield from (f"Of an earlier run ({when}): {', '.join(names)}.", "")
     yield from ("| | versions | settings | the tasks of a killed worker |", "|---|---|---|---|")
     for name, about in results.about.items():
         versions = ", ".join(f"{package} {version}" for package, version in about.get("versions", {}).items())

@@ -21,7 +21,10 @@ Cells = dict[str, dict[str, dict[str, list[float]]]]
 
 @dataclass(slots=True)
 class Results:
-    """`about` says of each contender its versions, its settings and what a crash does to it; or why it did not run."""
+    """`about` says of each contender its versions, its settings and what a crash does to it; or why it did not run.
+
+    `earlier` says of what an earlier run has measured when that was, and on what: by workload and contender.
+    """
 
     driver: str
     server: str
@@ -31,6 +34,7 @@ class Results:
     load: list[float] = field(default_factory=list[float])
     about: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     cells: Cells = field(default_factory=dict[str, dict[str, dict[str, list[float]]]])
+    earlier: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
 
     def add(self, workload: str, contender: str, numbers: dict[str, float]) -> None:
         """One more round."""
@@ -81,7 +85,13 @@ class Results:
     def over(self, before: Self) -> Self:
         """These, and of an earlier run what they lack."""
         cells = {key: before.cells.get(key, {}) | self.cells.get(key, {}) for key in {**before.cells, **self.cells}}
-        return replace(self, cells=cells, about=before.about | self.about)
+        then = f"{before.when} UTC, {before.machine.partition(',')[0]}"
+        earlier = {
+            key: {name: before.earlier.get(key, {}).get(name, then) for name in kept}
+            for key, measured in before.cells.items()
+            if (kept := [name for name in measured if name not in self.cells.get(key, {})])
+        }
+        return replace(self, cells=cells, about=before.about | self.about, earlier=earlier)
 
     @classmethod
     def load_from(cls, path: Path) -> Self:

@@ -41,7 +41,11 @@ def test_a_second_run_keeps_what_it_does_not_measure_again(tmp_path: Path) -> No
     second.save(tmp_path)  # as after a workload that somebody else is measured by
     second.add("W1", OURS, {"rate": 3.0})
     second.save(tmp_path)
-    assert Results.load_from(tmp_path / "sqlite.json").cells["W1"] == {"huey": {"rate": [1.0]}, OURS: {"rate": [3.0]}}
+    kept = Results.load_from(tmp_path / "sqlite.json")
+    assert kept.cells["W1"] == {"huey": {"rate": [1.0]}, OURS: {"rate": [3.0]}}
+    assert kept.earlier == {"W1": {"huey": f"{first.when} UTC, {first.machine.partition(',')[0]}"}}
+    page.write(tmp_path, tmp_path / "page.md", tmp_path)
+    assert f"Of an earlier run ({kept.earlier['W1']['huey']}): huey." in (tmp_path / "page.md").read_text()
 
 
 def test_a_rival_that_lost_tasks_is_not_the_best(tmp_path: Path) -> None:
