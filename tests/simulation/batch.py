@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import time
@@ -19,11 +20,14 @@ class Result(NamedTuple):
 
 
 def prepare() -> None:
-    """The worker's log would repeat what the ledger tells; and what is imported once is never garbage."""
+    """The log would repeat what the ledger tells; what is imported once is never garbage; nobody lists tasks."""
     logging.disable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(5_000, 20, 100)
+    for registry in ("_all_tasks", "_scheduled_tasks"):  # by version; each task is entered there, and nobody asks
+        if (known := vars(asyncio.tasks).get(registry)) is not None:
+            known.add = lambda task: None  # a tenth of the time
 
 
 def attempt(seeds: range) -> Result:

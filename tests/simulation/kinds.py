@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from asyncdq import Task
 
 from . import tasks
-from .dice import pick
+from .dice import pick, roll
 
 DONE, ATTEMPTS, LOST = frozenset({"done"}), frozenset({"attempts"}), frozenset({"lost"})
 REJECTED, NOT_RETRIED = frozenset({"rejected"}), frozenset({"not_retried"})
@@ -78,6 +78,5 @@ TINY_KINDS: Kinds = [
     lambda most: Kind(tasks.stubborn, (pick((3.0, 7.0)),), stubborn=True),
     lambda most: Kind(tasks.threaded, (pick(SHORT), pick(range(most))), stubborn=True),
     lambda most: _timed(tasks.threaded, pick((0.3, 4.0)), DONE),
-    lambda most: _sleeping(tasks.separate, pick(SHORT)),
-    lambda most: _timed(tasks.separate, 4.0, ATTEMPTS),
+    lambda most: _timed(tasks.separate, 4.0, ATTEMPTS) if roll() < 0.3 else _sleeping(tasks.separate, pick(SHORT)),
 ]

@@ -10,8 +10,8 @@ from .variant import Variant
 from .virtual import Deadlock, VirtualLoop
 from .world import World
 
-WHOLE = 25  # each such seed is a small world of whole workers
-LARGE = 1_000  # each such seed is a large one
+WHOLE = 100  # each such seed is a small world of whole workers
+LARGE = 2_000  # each such seed is a large one
 
 
 def simulate(seed: int, variant: Variant | None = None) -> Ledger:

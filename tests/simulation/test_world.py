@@ -23,7 +23,7 @@ def test_whatever_happens_nothing_is_lost_run_twice_at_once_early_or_for_ever() 
 
 
 def test_a_seed_tells_the_same_story_again() -> None:
-    for seed in (1, 3, 50, 77, 1000):
+    for seed in (1, 3, 77, 100, 2000):
         assert simulate(seed).trace == simulate(seed).trace
 
 
