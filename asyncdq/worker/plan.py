@@ -15,6 +15,9 @@ from ..task import Task, registry
 
 _log = logging.getLogger("asyncdq.worker")
 
+OVERRIDES = ("max_attempts", "retry_delay", "timeout", "visibility_timeout")  # what a call may ask for
+MOST_KEPT = 1_000  # plans of calls that ask for something
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -49,6 +52,7 @@ class Planner:
         self._lease = lease
         self._hold = hold
         self._plans: dict[str, Plan] = {}
+        self._overridden: dict[tuple[Any, ...], Plan] = {}
 
     def plan(self, envelope: Envelope) -> Plan:
         """The plan for this message. Raises UnknownTask."""
@@ -62,7 +66,7 @@ class Planner:
         if plan is None or plan.task is not task:  # a module may be reloaded
             plan = self._plans[envelope.task] = self._of(task)
         options = envelope.options
-        return plan if len(options) == ("enqueued_at" in options) else self._overridden(plan, options)
+        return plan if len(options) == ("enqueued_at" in options) else self._override(plan, options)
 
     def _of(self, task: Task[..., Any, Any]) -> Plan:
         policy = RetryPolicy(
@@ -78,7 +82,17 @@ class Planner:
         lease = _either(task.visibility_timeout, self._lease)
         return Plan(task, policy, timeout, lease, task.is_coroutine, None if task.process else fitter(task.function))
 
-    def _overridden(self, plan: Plan, options: Mapping[str, Any]) -> Plan:
+    def _override(self, plan: Plan, options: Mapping[str, Any]) -> Plan:
+        """The plan of a call that asks for something: made once for all that ask for the same."""
+        asked = (plan.task.name, *map(options.get, OVERRIDES))
+        made = self._overridden.get(asked)
+        if made is None or made.task is not plan.task:
+            if len(self._overridden) >= MOST_KEPT:
+                self._overridden.clear()
+            made = self._overridden[asked] = self._changed(plan, options)
+        return made
+
+    def _changed(self, plan: Plan, options: Mapping[str, Any]) -> Plan:
         policy = replace(
             plan.policy,
             max_attempts=self._at_most(options.get("max_attempts", plan.policy.max_attempts)),

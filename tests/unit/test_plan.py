@@ -1,3 +1,5 @@
+import pytest
+
 from asyncdq import RetryPolicy, task
 from asyncdq.envelope import Envelope
 from asyncdq.worker.plan import Planner
@@ -41,6 +43,14 @@ def test_a_cap_on_attempts_binds_the_worker_the_task_and_the_call() -> None:
     assert [plan.policy.max_attempts for plan in plans] == [3, 3, 3]
     assert capped.policy.max_attempts == 3
     assert capped.plan(envelope("test_plan.stubborn", max_attempts=2)).policy.max_attempts == 2
+
+
+def test_calls_that_ask_for_the_same_have_one_plan_and_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    capping = planner(hold=50.0)
+    plans = [capping.plan(envelope("test_plan.silent", timeout=seconds)) for seconds in (70, 70, 20)]
+    assert [plan.timeout for plan in plans] == [50.0, 50.0, 20]
+    assert plans[0] is plans[1]
+    assert len(caplog.records) == 1
 
 
 def test_no_task_may_run_longer_than_the_backend_holds_it() -> None:
