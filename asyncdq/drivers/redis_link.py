@@ -52,12 +52,15 @@ _HANDSHAKE = 0.5
 
 _PASSING = (BusyLoadingError, ClusterDownError, TryAgainError)
 _PASSING_WORDS = ("BUSY ", "MISCONF ", "NOREPLICAS ", "UNBLOCKED ")
-_FAILURES = (RedisError, OSError, EOFError)
+FAILURES = (RedisError, OSError, EOFError)
+"""What the client library raises of a connection that is of no use."""
 
 
 class Link(Protocol):
     """What we use of a connection of redis-py."""
 
+    @property
+    def is_connected(self) -> bool: ...
     async def connect(self) -> None: ...
     async def disconnect(self, nowait: bool = ...) -> None: ...
     async def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None: ...
@@ -90,7 +93,7 @@ async def hung_up(link: Link) -> bool:
     unread = getattr(link, "can_read", None) or link.can_read_destructive
     try:
         return bool(await unread())
-    except _FAILURES:
+    except FAILURES:
         return True
 
 
@@ -200,7 +203,7 @@ async def _primary(address: Address) -> tuple[str, int]:
             async with asyncio.timeout(2 * _HANDSHAKE):
                 await _connect(link, address, place)
                 found = await ask(link, b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", address.service.encode())
-        except (*_FAILURES, TimeoutError) as error:
+        except (*FAILURES, TimeoutError) as error:
             troubles.append(error)
             continue
         finally:
@@ -223,7 +226,7 @@ def explained(address: Address) -> Generator[None]:
         yield
     except TimeoutError as error:
         raise ConnectionLost(f"the Redis at {address} did not answer in time") from error
-    except _FAILURES as error:
+    except FAILURES as error:
         raise explain(error, address) from error
     except ValueError as error:
         raise DriverError(f"{address} does not answer as a Redis does: {error}") from error

@@ -207,7 +207,41 @@ async def test_a_call_after_all_tasks_were_cancelled_goes_through(driver: RedisD
     assert [each.id for each in await claim(driver)] == ["a"]
 
 
+async def test_a_driver_that_is_closed_after_all_tasks_were_cancelled_leaves_nothing_running(url: str) -> None:
+    driver = RedisDriver(url)
+    await driver.connect()
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.sleep(0)
+    call = asyncio.ensure_future(driver.enqueue([message("a")]))
+    await asyncio.sleep(0)
+    await driver.disconnect()
+    await asyncio.wait([call])
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("asyncdq-redis")]
+
+
 # Connections and scripts that the server forgets
+
+
+async def test_a_connection_that_was_closed_a_moment_ago_costs_no_call(driver: RedisDriver, url: str) -> None:
+    await driver.enqueue([message("a")])
+    await asyncio.sleep(0.1)  # longer than a connection is trusted without a look
+    tell(url, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert await driver.enqueue([message("b")]) == []
+
+
+async def test_a_connection_that_is_read_no_more_holds_up_no_later_call(url: str) -> None:
+    async with Proxy(url) as proxy, RedisDriver(proxy.url, timeout=1.0) as driver:
+        await driver.enqueue([message("a")])
+        proxy.stall()
+        first = asyncio.ensure_future(driver.enqueue([message("b")]))
+        await asyncio.sleep(0.7)  # so that the next one has time left when this one has none
+        second = asyncio.ensure_future(driver.enqueue([message("c", body=bytes(8 * 2**20))]))
+        for call in first, second:
+            with pytest.raises(ConnectionLost):
+                await call
+        async with asyncio.timeout(0.5):
+            assert await driver.enqueue([message("d")]) == []
 
 
 async def test_a_subscription_that_broke_wakes_and_the_next_wait_hears_again(driver: RedisDriver, url: str) -> None:

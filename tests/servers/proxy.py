@@ -15,6 +15,9 @@ from urllib.parse import urlsplit
 
 Pipe = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
+_ON_THE_WAY = 32
+"""Chunks in one direction: then who sends has to wait."""
+
 
 class Proxy:
     """Passes bytes in both directions, each chunk `delay` seconds late, until it is told to break something."""
@@ -24,6 +27,7 @@ class Proxy:
         self._serving: set[asyncio.Task[None]] = set()
         self._open: set[asyncio.StreamWriter] = set()
         self._forgotten: set[asyncio.StreamWriter] = set()
+        self._stalled: set[asyncio.StreamWriter] = set()
         self._word = b""
         self._lost = asyncio.Event()
         self._passes = asyncio.Event()
@@ -64,6 +68,10 @@ class Proxy:
         """Connections that are open now carry nothing any more, and stay open, as at a router; new ones are served."""
         self._forgotten |= self._open
 
+    def stall(self) -> None:
+        """Connections that are open now are read no more, as those of a frozen server; new ones are served."""
+        self._stalled |= self._open
+
     def blackhole(self) -> None:
         """What was sent and will be sent goes nowhere; connections stay open, and those opened now are not answered."""
         self._passes.clear()
@@ -97,20 +105,45 @@ class Proxy:
         finally:
             self._open -= ends
             self._forgotten -= ends
+            self._stalled -= ends
             server[1].transport.abort()
 
     async def _pass(self, pipe: Pipe, look: Callable[[bytes], None]) -> None:
         """Raises ConnectionError at the end of the stream, so that the other direction ends with it."""
-        reader, writer = pipe
-        while chunk := await reader.read(2**16):
-            await asyncio.sleep(self.delay)  # what is asked of this network
+        chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_ON_THE_WAY)
+        receiving = asyncio.create_task(self._receive(pipe, chunks))
+        try:
+            await self._deliver(pipe[1], chunks, look)
+        finally:
+            receiving.cancel()
+            await asyncio.wait([receiving])
+
+    async def _receive(self, pipe: Pipe, chunks: asyncio.Queue[tuple[float, bytes]]) -> None:
+        """Each chunk, and when it has to arrive; b"" is the end."""
+        chunk = b"?"
+        while chunk:
+            try:
+                chunk = await pipe[0].read(2**16)
+            except OSError:
+                chunk = b""
+            if pipe[1] in self._stalled:
+                await asyncio.Event().wait()
+            await chunks.put((asyncio.get_running_loop().time() + self.delay, chunk))
+
+    async def _deliver(
+        self, writer: asyncio.StreamWriter, chunks: asyncio.Queue[tuple[float, bytes]], look: Callable[[bytes], None]
+    ) -> None:
+        while True:
+            due, chunk = await chunks.get()
+            if not chunk:
+                raise ConnectionResetError("the stream has ended")
+            await asyncio.sleep(due - asyncio.get_running_loop().time())  # what is asked of this network
             await self._passes.wait()
             if writer in self._forgotten:
                 continue
             look(chunk)
             writer.write(chunk)
             await writer.drain()
-        raise ConnectionResetError("the stream has ended")
 
     def _mark(self, chunk: bytes, doomed: asyncio.Event) -> None:
         if self._word and self._word in chunk:

@@ -1,0 +1,163 @@
+"""An open connection, and the trips under way on it: sent in order, answered in order, never cancelled in flight.
+
+Somebody reads from the connection at all times. So a trip can be sent before the last one is answered, and a server
+that hangs up is noticed when it does, not by the next call. If anything breaks, all calls under way have an unknown
+outcome and the connection is of no use any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import AsyncdqError, ConnectionLost
+from .redis_address import Address
+from .redis_link import Demoted, Link, Refusal, UnknownScript, again, explain, explained, pack
+from .redis_scripts import Script
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A command on its way, and the future of its answer."""
+
+    answer: asyncio.Future[Any]
+    packed: bytes
+    script: Script | None = None
+    arguments: tuple[bytes, ...] = ()
+
+    def resolve(self, result: Any) -> None:
+        """Hand over the answer or the error, if anybody still waits."""
+        if self.answer.done():
+            return  # its caller was cancelled
+        if isinstance(result, Exception):
+            self.answer.set_exception(result)
+            self.answer.exception()  # seen: who stopped waiting for it wants no log line about it
+        else:
+            self.answer.set_result(result)
+
+    def spell_out(self) -> None:
+        """Send the text of the script, from now on: the server does not know its digest."""
+        assert self.script is not None
+        self.packed = pack(b"EVAL", self.script.source, *self.arguments)
+
+
+class Line:
+    """One connection. `on_answer` hears when a trip is over, `on_unknown` which of its calls has to be sent again.
+
+    `broken` is why it is of no use any more. `used` is when it was last heard of.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        address: Address,
+        on_answer: Callable[[], None],
+        on_unknown: Callable[[Call], None],
+    ) -> None:
+        self.broken: AsyncdqError | None = None
+        self._link = link
+        self._address = address
+        self._on_answer, self._on_unknown = on_answer, on_unknown
+        self._loop = asyncio.get_running_loop()
+        self.used = self._loop.time()
+        self._trips: deque[tuple[Sequence[Call], float]] = deque()  # and when each must have been answered
+        self._watch: asyncio.TimerHandle | None = None
+        self._reader = self._loop.create_task(self._read(), name="asyncdq-redis-line")
+
+    @property
+    def under_way(self) -> int:
+        """Trips that have no answer yet."""
+        return len(self._trips)
+
+    @property
+    def open(self) -> bool:
+        """Whether nothing is known against it."""
+        return self.broken is None and self._link.is_connected  # else the client would connect again, unseen
+
+    async def send(self, calls: Sequence[Call], deadline: float) -> None:
+        """Write a trip; its calls hear what became of them, or that there was no answer until `deadline`."""
+        self._trips.append((calls, deadline))
+        if self._watch is None:
+            self._watch = self._loop.call_at(deadline, self._look)
+        try:
+            await self._link.send_packed_command([call.packed for call in calls], check_health=False)
+        except RuntimeError as error:  # uvloop's word for a connection that is closed
+            raise ConnectionResetError("the connection was closed") from error
+
+    async def close(self, error: AsyncdqError) -> None:
+        """Close it; what is under way has this error."""
+        self._break(error)
+        self._reader.cancel()
+        await asyncio.wait([self._reader])
+        await self._link.disconnect(nowait=True)  # a reader that was cancelled before it began has not
+
+    async def _read(self) -> None:
+        try:
+            with explained(self._address):
+                while True:
+                    await self._hear()
+        except AsyncdqError as error:
+            self._break(error)
+        finally:
+            self._break(ConnectionLost("the call was broken off"))
+            await self._link.disconnect(nowait=True)
+
+    async def _hear(self) -> None:
+        """The answers to one trip."""
+        answer = await self._answer()
+        if not self._trips:
+            raise ValueError("it says something that nobody has asked for")
+        calls, _ = self._trips[0]
+        for place, call in enumerate(calls):
+            self._resolve(call, await self._answer() if place else answer)
+        self._trips.popleft()
+        self.used = self._loop.time()
+        self._on_answer()
+
+    async def _answer(self) -> Any:
+        try:
+            return await self._link.read_response(disable_decoding=True)
+        except Demoted:
+            raise
+        except Refusal as refusal:
+            return refusal
+
+    def _resolve(self, call: Call, answer: Any) -> None:
+        if not isinstance(answer, Refusal):
+            call.resolve(answer)
+        elif isinstance(answer, UnknownScript) and call.script is not None:
+            self._on_unknown(call)
+        else:
+            error = explain(answer, self._address)
+            error.__cause__ = answer
+            call.resolve(error)
+
+    def _look(self) -> None:
+        """Whether the oldest trip has waited for too long: one timer for all of them."""
+        self._watch = None
+        if not self._trips:
+            return
+        if self._loop.time() < self._trips[0][1]:
+            self._watch = self._loop.call_at(self._trips[0][1], self._look)
+            return
+        try:
+            with explained(self._address):
+                raise TimeoutError
+        except AsyncdqError as error:
+            self._break(error)
+        self._reader.cancel()
+
+    def _break(self, error: AsyncdqError) -> None:
+        if self.broken is not None:
+            return
+        self.broken = error
+        if self._watch is not None:
+            self._watch.cancel()
+        for calls, _ in self._trips:
+            for call in calls:
+                call.resolve(again(error))
+        self._trips.clear()
+        self._on_answer()
