@@ -31,12 +31,18 @@ class Batcher(Generic[Item, Result]):
         self._send = send
         self._most = most
         self._pending: deque[tuple[Item, Callable[[Result | BaseException], None]]] = deque()
-        self._sending: asyncio.Task[None] | None = None
+        self._sending: list[asyncio.Task[None]] = []
+        self._gathering: asyncio.Task[None] | None = None  # it takes all that is put in until it begins
 
     def put(self, item: Item, done: Callable[[Result | BaseException], None]) -> None:
         """Send `item` with the next batch, and call `done` with its result or error."""
         self._pending.append((item, done))
         self._keep_sending()
+
+    def hurry(self, most: int) -> None:
+        """Send what waits now, beside what is under way, if that is less than `most` batches."""
+        if self._pending:
+            self._keep_sending(most)
 
     async def call(self, item: Item) -> Result:
         """Send `item` with the next batch and wait for its result. A cancelled caller does not unsend it."""
@@ -55,22 +61,28 @@ class Batcher(Generic[Item, Result]):
 
     async def drain(self) -> None:
         """Return when everything that was put in has its result."""
-        while self._pending or self._sending is not None:
-            await asyncio.wait([self._keep_sending()])
+        while self._pending or self._sending:
+            self._keep_sending()
+            await asyncio.wait(self._sending)
 
     def abandon(self) -> None:
         """Forget what has no result yet; its `done` is never called."""
         self._pending.clear()
-        if self._sending is not None:
-            self._sending.cancel()
+        for sending in self._sending:
+            sending.cancel()
 
-    def _keep_sending(self) -> asyncio.Task[None]:
-        """What sends. A loop that is torn down may cancel it before it has begun: then it is begun again."""
-        if self._sending is None or self._sending.done():
-            self._sending = asyncio.get_running_loop().create_task(self._run())
-        return self._sending
+    def _keep_sending(self, most: int = 1) -> None:
+        if self._gathering is not None and not self._gathering.done():
+            return
+        # A loop that is torn down cancels what has not begun, and that is never told: it must not stand in the way.
+        self._sending = [sending for sending in self._sending if not sending.done()]
+        if len(self._sending) < most:
+            self._gathering = asyncio.get_running_loop().create_task(self._run())
+            self._sending.append(self._gathering)
 
     async def _run(self) -> None:
+        sending, self._gathering = self._gathering, None
+        assert sending is not None
         try:
             while self._pending:
                 batch = [self._pending.popleft() for _ in range(min(len(self._pending), self._most))]
@@ -84,4 +96,4 @@ class Batcher(Generic[Item, Result]):
                     except Exception:  # of one who waits: the others get their answers
                         _log.exception("the result of a batched call could not be delivered")
         finally:
-            self._sending = None
+            self._sending.remove(sending)

@@ -6,7 +6,7 @@ from collections import deque
 
 SOON = 0.015  # seconds within which, on average, a slot is free for what was claimed ahead: some round trips
 TINY_TASK = 0.001  # seconds: below this average, a round trip for a few costs more than running them
-HANDFUL = 64  # tasks ahead that make a round trip cheap, however few slots there are
+HANDFUL = 256  # tasks ahead that make a round trip cheap, however few slots there are
 SAMPLE = 100  # tasks
 
 

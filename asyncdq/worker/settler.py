@@ -17,11 +17,14 @@ _log = logging.getLogger("asyncdq.worker")
 Item = tuple[Delivery, Outcome]
 
 WARM = 20
-"""Trips in a row that went well before a batch counts as sent when it has been handed over: a new connection has to be
-made, and to learn the statements, before it sends anything."""
+"""Trips that went well, beside as many others, before a batch counts as sent when it has been handed over: a new
+connection has to be made, and to learn the statements, before it sends anything."""
 
-TURNS = 5
-"""Turns of the event loop after which a driver has written what was handed over; most need two."""
+AT_ONCE = 8
+"""Trips under way while tasks wait for slots, where outcomes that are on their way are as good as written."""
+
+TURNS = 2
+"""Turns of the event loop after which a driver has written what was handed over: it writes in the first."""
 
 
 class Settled(Enum):
@@ -47,7 +50,8 @@ class Settler:
         self._outage = outage
         self._loop = asyncio.get_running_loop()
         self._batcher: Batcher[Item, Settled] = Batcher(self._send_first, driver.limits.batch)
-        self._good_trips = 0
+        self._under_way = 0
+        self._good_trips = [0] * AT_ONCE  # by how many others were under way
         self.unsent = 0
         self.on_sent: Callable[[], None] = lambda: None
 
@@ -63,6 +67,11 @@ class Settler:
         self.unsent += 1
         self._batcher.put((delivery, outcome), hear)
 
+    def hurry(self, slots: int) -> None:
+        """Tasks wait for a slot: if half of the slots are those of unsent outcomes, send another trip now."""
+        if 2 * self.unsent >= slots and self._sends_ahead(0):
+            self._batcher.hurry(AT_ONCE)
+
     async def drain(self, timeout: float) -> bool:
         """Return True when everything is written; False after `timeout` seconds, and the rest is abandoned."""
         try:
@@ -73,14 +82,24 @@ class Settler:
             return False
         return True
 
+    def _sends_ahead(self, others: int) -> bool:
+        """Whether what is handed over now, with so many others under way, is written at once."""
+        return self._driver.limits.keeps_sent and self._good_trips[others] >= WARM
+
     async def _send_first(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
-        if self._driver.limits.keeps_sent and self._good_trips >= WARM:
+        others = self._under_way
+        early = self._sends_ahead(others)
+        if early:
             self._release(len(batch), turns=TURNS)
-            return await self._send(batch)
+        self._under_way += 1
         try:
-            return await self._send(batch)
+            results = await self._send(batch)
         finally:
-            self._release(len(batch))
+            self._under_way -= 1
+            if not early:
+                self._release(len(batch))
+        self._good_trips[others] += 1
+        return results
 
     def _release(self, count: int, turns: int = 0) -> None:
         if turns:
@@ -94,9 +113,10 @@ class Settler:
         try:
             lost, lost_tries = await self._outage.persist(lambda: self._driver.settle(batch))
         except Exception as error:
-            self._good_trips = 0
+            self._good_trips = [0] * AT_ONCE
             return [error] if len(batch) == 1 else [(await self._send([item], tried=True))[0] for item in batch]
-        self._good_trips = 0 if lost_tries else self._good_trips + 1
+        if lost_tries:
+            self._good_trips = [0] * AT_ONCE
         return _results(batch, lost, Settled.UNSURE if tried or lost_tries else Settled.LOST)
 
 

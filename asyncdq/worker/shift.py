@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -26,6 +25,7 @@ from .ahead import Ahead
 from .backlog import Backlog
 from .config import Config
 from .crew import Crew
+from .doze import Doze
 from .executor import STUCK_AFTER
 from .idle import Idle
 from .job import Verdict
@@ -52,7 +52,7 @@ class Shift:
         self._running: dict[Run, None] = {}  # in the order of their start
         self._begun = self._unwritten = self._refused = 0  # runs; outcomes; those of what cannot be run and takes room
         self._changed = asyncio.Event()
-        self._dozing: asyncio.Task[Any] | None = None
+        self._doze = Doze()
         self._stopping = self._hurried = False
         self._changes = 0  # of runs and outcomes: a claim that began before the last one says nothing of now
         self._found_nothing = False
@@ -67,8 +67,7 @@ class Shift:
         self._stopping = True
         self._hurried = self._hurried or hurry
         self._changed.set()
-        if self._dozing is not None:
-            self._dozing.cancel()
+        self._doze.call_off(for_good=True)
 
     def name_of(self, job: asyncio.Task[Any]) -> str | None:
         """Which of the running tasks this asyncio task runs."""
@@ -89,7 +88,7 @@ class Shift:
                 tries = 0
             except ConnectionLost as error:
                 tries += 1
-                await self._doze(self._crew.outage.pause(error, tries, began))
+                await self._doze.through(self._crew.outage.pause(error, tries, began))
 
     async def finish(self, grace: float) -> int:
         """Give back what has not started, let the rest end in `grace` seconds, then cancel it; how many did not end."""
@@ -129,7 +128,7 @@ class Shift:
             await asyncio.sleep(0)  # they start now, not when the next claim is written
         elif not stale and not self._over():
             again = self._nothing_before - self._loop.time()  # what was given back is due then: a burst has to ask
-            await self._doze(self._idle.wait(again) if self._config.burst and again > 0 else self._idle.wait())
+            await self._doze.through(self._idle.wait(again) if self._config.burst and again > 0 else self._idle.wait())
 
     def _lose(self, run: Run) -> None:
         run.interrupt(Stop.LOST)
@@ -192,6 +191,7 @@ class Shift:
         # What has ended would run again if this worker were killed: it keeps its slot until its outcome is on its way.
         while self._backlog and not self._stopping:
             if len(self._running) + self._crew.settler.unsent >= self._config.concurrency:
+                self._crew.settler.hurry(self._config.concurrency)
                 break
             self._start(self._backlog.pop())
 
@@ -280,21 +280,10 @@ class Shift:
             await self._changed.wait()
             timer.cancel()
 
-    async def _doze(self, what: Coroutine[Any, Any, Any]) -> None:
-        """Wait for this, but not past a stop."""
-        if self._stopping:
-            what.close()
-            return
-        dozing = self._dozing = self._loop.create_task(what)
-        with suppress(asyncio.CancelledError):  # called off by a stop or a change; or we are
-            await dozing
-        if (asyncio.current_task() or dozing).cancelling():
-            raise asyncio.CancelledError
-
     def _note_change(self) -> None:
         """A run has ended or its outcome is written: there may be room, or a burst may be over."""
         self._changed.set()
         self._changes += 1
         self._found_nothing = False  # what has ended may be ready again, or have enqueued more
-        if self._config.burst and self._dozing is not None and not self._unwritten:
-            self._dozing.cancel()
+        if self._config.burst and not self._unwritten:
+            self._doze.call_off()

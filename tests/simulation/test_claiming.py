@@ -134,7 +134,7 @@ async def test_what_cannot_be_run_is_none_of_max_tasks() -> None:
 @virtual
 async def test_tiny_tasks_are_claimed_by_the_handful_by_a_worker_with_one_slot() -> None:
     bench = Bench()
-    await bench.put(plain, *numbered("tiny", 200), args=[0.0])
+    await bench.put(plain, *numbered("tiny", 500), args=[0.0])
     worker = bench.hire(concurrency=1)
     await bench.until(lambda: not bench.server.rows, 5.0)
     asked = bench.calls(worker, "dequeue")
@@ -235,4 +235,4 @@ async def begun_while_an_outcome_is_on_its_way(keeps_sent: bool) -> int:
 
 def test_a_slot_is_free_when_its_outcome_is_written_or_sent_where_what_was_sent_is_kept() -> None:
     written, sent = (run(begun_while_an_outcome_is_on_its_way(keeps)) for keeps in (False, True))
-    assert sent == written + 1
+    assert sent > written

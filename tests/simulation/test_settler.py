@@ -7,9 +7,9 @@ from typing import Any
 
 from asyncdq.message import Delivery, Done, Message, Outcome
 from asyncdq.worker.outage import Outage
-from asyncdq.worker.settler import Settled, Settler
+from asyncdq.worker.settler import WARM, Settled, Settler
 
-from .bench import Bench, loses, slow, virtual
+from .bench import Bench, limited, loses, slow, virtual
 from .scripted import ScriptedDriver
 
 
@@ -51,6 +51,25 @@ async def test_what_piles_up_during_a_trip_goes_out_together_with_the_next() -> 
     await settled(settler, deliveries[1:])
     await first
     assert batches(driver) == [["a"], ["b", "c", "d"]]
+
+
+@virtual
+async def test_a_trip_beside_another_frees_its_slots_at_once_when_such_trips_have_gone_well() -> None:
+    bench = Bench(limits=limited(keeps_sent=True))
+    driver, deliveries = await held(bench, *map(str, range(3 * WARM + 2)))
+    settler, unsent = Settler(driver, Outage()), list[int]()
+    for delivery in deliveries[:WARM]:
+        await settled(settler, [delivery])
+    for first, second in zip(deliveries[WARM::2], deliveries[WARM + 1 :: 2], strict=True):
+        for delivery in first, second:
+            settler.put(delivery, Done(), lambda _: None)
+            settler.hurry(1)
+            for _ in range(5):
+                await asyncio.sleep(0)
+        unsent.append(settler.unsent)
+        await settler.drain(1.0)
+    assert [len(batch) for batch in batches(driver)] == [1] * len(deliveries)
+    assert unsent == [1] * WARM + [0]
 
 
 @virtual

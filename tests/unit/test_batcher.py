@@ -41,6 +41,24 @@ async def test_what_piles_up_during_a_trip_shares_the_next_one() -> None:
     assert trips.batches == [[1], [2, 3, 4]]
 
 
+async def test_in_a_hurry_a_batch_goes_out_beside_what_is_under_way_if_that_is_not_too_much() -> None:
+    trips = Trips()
+    batcher = Batcher(trips.send, 100)
+    calls = [asyncio.create_task(batcher.call(1))]
+    await trips.begun.wait()
+    for items in (2, 3), (4,), (5, 6):
+        calls += [asyncio.create_task(batcher.call(item)) for item in items]
+        await asyncio.sleep(0)
+        batcher.hurry(3)
+        batcher.hurry(3)
+        await asyncio.sleep(0)
+    assert trips.batches == [[1], [2, 3], [4]]
+    for _ in range(4):
+        trips.gate.release()
+    assert await asyncio.gather(*calls) == [10, 20, 30, 40, 50, 60]
+    assert trips.batches[3:] == [[5, 6]]
+
+
 async def test_a_batch_never_exceeds_its_limit() -> None:
     trips = Trips()
     for _ in range(3):
