@@ -132,16 +132,21 @@ async def redis_commands(url: str, seconds: float) -> int:
 
 
 async def postgres_commands(url: str, seconds: float) -> int:
-    """Transactions: a statement outside of one is one."""
+    """Transactions: a statement outside of one is one. Without those of the server's own housekeeping."""
     import asyncpg
 
     query = "select xact_commit + xact_rollback from pg_stat_database where datname = current_database()"
     connection = await asyncpg.connect(url)
     try:
+        await connection.execute("alter system set autovacuum = off")
+        await connection.execute("select pg_reload_conf()")
+        await asyncio.sleep(11.0)  # a connection that has become idle is counted up to ten seconds later
         before = await connection.fetchval(query)
         await asyncio.sleep(seconds)  # it is counted meanwhile
         return int(await connection.fetchval(query) - before - 1)  # without the question itself
     finally:
+        await connection.execute("alter system reset autovacuum")
+        await connection.execute("select pg_reload_conf()")
         await connection.close()
 
 

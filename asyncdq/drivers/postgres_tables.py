@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .sql_tables import check_names, quoted, statement
 
-LONGEST_SLEEP = 1.0
-"""Seconds for which a waiter sleeps at most; postgres_announce.sql counts on it."""
+LONGEST_SLEEP = 1.5
+"""Seconds for which a waiter sleeps at most; postgres_announce.sql counts on it. With the looks of the first moments
+and the claims that is less than 60 commands a minute."""
 
 
 class Tables:

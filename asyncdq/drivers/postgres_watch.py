@@ -2,7 +2,7 @@
 
     asleep      nobody waits: nothing is done, news only arrives
     listening   each waiter is woken by a NOTIFY for one of its queues; and by a look, which asks when the
-                first message of each queue is due: at once, after 10 ms, after ever longer pauses up to a second,
+                first message of each queue is due: at once, after 10 ms, after ever longer pauses,
                 and when that is
     cut off     no connection, or one that does not answer: all waiters are woken every POLL, so that they ask
                 the pool, while a new one is tried; when it listens all are woken again, for what was announced
