@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -37,3 +38,10 @@ def drawn(store: Store, picture: Path) -> None:
             ]
             command = [*recorded, f"--output={picture}", f"--pid={workers.processes[0].pid}"]
             subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    if picture.exists():
+        picture.write_text(titled(picture.read_text(), f"asyncdq on {store.driver}, concurrency 100"))
+
+
+def titled(graph: str, title: str) -> str:
+    """With this title: py-spy's is its command line, with the paths of the machine."""
+    return re.sub(r'(<text id="title"[^>]*>)[^<]*', lambda found: found[1] + title, graph)
