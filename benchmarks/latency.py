@@ -57,7 +57,7 @@ def percentiles(workers: Workers) -> Numbers:
 PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
-IDLE = 15.0
+IDLE = 8.0
 """Seconds for which an idle worker is watched."""
 
 

@@ -111,7 +111,7 @@ def redis_client(url: str) -> Any:
     import redis.asyncio
 
     library: Any = redis.asyncio
-    return library.Redis.from_url(url)
+    return library.Redis.from_url(url, socket_timeout=None)  # an idle contender may say nothing for long
 
 
 async def every_second(url: str) -> None:
