@@ -1,5 +1,5 @@
 select count(pg_notify('{channel}', news.queue)) from news
-where news.due < news.now + interval '1.5 seconds'
+where news.due < news.now + interval '{longest_sleep} seconds'
     and (
         select true from {tasks} as task
         where task.queue = news.queue and task.visible_at <= greatest(news.due, news.now)

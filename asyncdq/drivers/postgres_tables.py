@@ -5,7 +5,7 @@ from __future__ import annotations
 from .sql_tables import check_names, quoted, statement
 
 LONGEST_SLEEP = 1.5
-"""Seconds for which a waiter sleeps at most; postgres_announce.sql counts on it. With the looks of the first moments
+"""Seconds for which a waiter sleeps at most: what is due later is not announced. With the looks of the first moments
 and the claims that is less than 60 commands a minute."""
 
 
@@ -34,5 +34,5 @@ class Tables:
 
     def _read(self, name: str) -> str:
         names = {"tasks": self.tasks, "dead": self.dead, "channel": self.channel}
-        announce = statement("postgres_announce").format(**names)
+        announce = statement("postgres_announce").format(**names, longest_sleep=LONGEST_SLEEP)
         return statement(f"postgres_{name}").format(**names, announce=announce)
