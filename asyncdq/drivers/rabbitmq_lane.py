@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from itertools import count
+from itertools import count, takewhile
 from typing import Protocol
 
 from .rabbitmq_link import Channel, Incoming, Opened
@@ -60,6 +60,9 @@ class Lane:
         self.channel = channel
         self.unsettled: dict[int, int] = {}  # tag -> which of our consumers got it
         self.settling: set[int] = set()
+        self._unacknowledged: dict[int, None] = {}  # tags of which the broker has not heard, in the order of arrival
+        self._newest = 0
+        self._in_order = True  # every tag came after the one before it, so the order of arrival is theirs
         self.missing = False
         self._name = name
         self._redelivered = redelivered
@@ -110,20 +113,21 @@ class Lane:
         self._active = self._loop.time()
 
     def supplied(self, room: int, buffered: int, total: int) -> bool:
-        """Whether the broker would hand us this many without another word; `total`: what all may come to."""
+        """Whether the broker pushes without another word, or we have enough; `total`: what all may come to.
+
+        While the consumer may have more, it gets what is ready: more room would bring nothing sooner.
+        """
         if not self._consuming:
             return False
         old = len(self.unsettled) - self._own
-        return self._prefetch - self._own + buffered >= room or self._prefetch + old >= total
+        return self._own < self._prefetch or buffered >= room or self._prefetch + old >= total
 
     async def supply(self, room: int, buffered: int, total: int) -> None:
         """Consume, with room for that many."""
         async with self._changing:
             if self.supplied(room, buffered, total):
                 return
-            if self._consuming and not await self._drained():
-                return  # there is room left, and nothing to fill it
-            await self._stop()
+            await self._stop()  # it has all that it may have: nothing is on its way
             # A consumer's prefetch counts its own deliveries only, those of the ones before it come on top.
             self._prefetch = min(max(1, total - len(self.unsettled)), _MOST)
             self._consumer += 1
@@ -145,7 +149,7 @@ class Lane:
         self._more = bool(message.message_count)
         if message.delivery_tag is None:
             return False
-        self.unsettled[message.delivery_tag] = _FETCHED
+        self._arrived(message.delivery_tag, _FETCHED)
         self._owner.arrived(self, message, message.delivery_tag)
         return True
 
@@ -159,8 +163,8 @@ class Lane:
     async def pause(self) -> None:
         """Consume no more. What was on its way has arrived."""
         async with self._changing:
-            if self._consuming:
-                await self._drained()
+            if self._consuming and self._own < self._prefetch:
+                await self.settle_down(lambda: False)
             await self._stop()
 
     async def settle_down(self, enough: Callable[[], bool]) -> None:
@@ -181,7 +185,12 @@ class Lane:
         try:
             async with self._changing:
                 self._own -= receivers.count(self._consumer)
-                for tag in tags:
+                rest = set(tags)
+                last = self._oldest(rest)
+                if last is not None:
+                    await self.channel.basic_ack(last, multiple=True, wait=False)
+                for tag in rest:
+                    del self._unacknowledged[tag]
                     await self.channel.basic_ack(tag, wait=False)
             await self.channel.basic_qos(prefetch_count=self._prefetch)
         finally:
@@ -199,16 +208,24 @@ class Lane:
         self._owner.ended(self)
         return asyncio.ensure_future(self.channel.close(ConnectionResetError("the channel is not used any more")))
 
+    def _arrived(self, tag: int, consumer: int) -> None:
+        self.unsettled[tag] = consumer
+        self._unacknowledged[tag] = None
+        self._in_order = self._in_order and tag == self._newest + 1
+        self._newest = tag
+
+    def _oldest(self, tags: set[int]) -> int | None:
+        """Take out of `tags` the oldest of all that the broker waits for; the last of those stands for all of them."""
+        row = list(takewhile(tags.__contains__, self._unacknowledged)) if self._in_order else []
+        for tag in row:
+            del self._unacknowledged[tag]
+        tags.difference_update(row)
+        return row[-1] if row else None
+
     def _forget(self, tag: int) -> int:
         """This one is settled; returns which consumer got it."""
         self.settling.discard(tag)
         return self.unsettled.pop(tag, 0)
-
-    async def _drained(self) -> bool:
-        """Wait for what is on its way; returns whether the consumer has all that it may have."""
-        if self._own < self._prefetch:
-            await self.settle_down(lambda: False)
-        return self._own >= self._prefetch
 
     async def _stop(self) -> None:
         if self._consuming:
@@ -217,7 +234,7 @@ class Lane:
 
     async def _receive(self, message: Incoming) -> None:
         tag = message.delivery_tag or 0
-        self.unsettled[tag] = self._consumer
+        self._arrived(tag, self._consumer)
         self._own += 1
         self.touch()
         self._owner.arrived(self, message, tag)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import aiormq
 import pytest
 
-from asyncdq.drivers import from_url
+from asyncdq.drivers import from_url, rabbitmq_lane
 from asyncdq.drivers.rabbitmq import RabbitMQDriver
 from asyncdq.drivers.rabbitmq_address import parse
 from asyncdq.drivers.rabbitmq_link import explained
@@ -20,6 +20,7 @@ from asyncdq.drivers.rabbitmq_names import UNIT, Names
 from asyncdq.errors import ConfigurationError, ConnectionLost, DriverError
 from asyncdq.message import Again, Dead, Delivery, Done, Message, Unstarted
 from tests.servers.fixtures import new_store, skip_unless_selected
+from tests.servers.proxy import Proxy
 
 SOON = 5.0
 LONG = 60.0
@@ -192,6 +193,24 @@ async def test_settling_twice_does_not_take_the_neighbours_away(driver: RabbitMQ
     assert await driver.settle([(c, Done())]) == []
 
 
+async def test_what_was_not_settled_comes_back_in_whatever_order_the_others_were(url: str) -> None:
+    names = [f"{number}" for number in range(60)]
+    left = {names[place] for place in (0, 7, 8, 31, 59)}
+    async with RabbitMQDriver(url) as driver, RabbitMQDriver(url) as other:
+        for kept in (left, left - {"0"}, {"59"}, {"0"}):
+            await driver.enqueue([message(name) for name in names])
+            held = {each.id: each for each in await claim(driver, len(names))}
+            done = [name for name in names if name not in kept]
+            parts = [done[1::3], done[2::3], done[0::3]]
+            calls = [driver.settle([(held[name], Done()) for name in part]) for part in parts]
+            assert await asyncio.gather(*calls) == [[], [], []]
+            die(driver)
+            back = await claim(other, len(kept))
+            assert {(each.id, each.lost) for each in back} == {(name, 1) for name in kept}
+            await other.settle([(each, Done()) for each in back])
+            assert (await other.stats("work")).ready == 0
+
+
 async def test_a_retry_whose_acknowledgement_is_lost_runs_twice_and_is_not_lost(url: str) -> None:
     async with RabbitMQDriver(url) as driver, RabbitMQDriver(url) as other:
         await driver.enqueue([message("a")])
@@ -279,6 +298,20 @@ async def test_what_is_on_its_way_when_a_consumer_is_replaced_or_stopped_is_not_
         assert {each.lost for each in few + more} == {0}
         await driver.settle([(each, Done()) for each in more])
         await driver.give_back()
+
+
+async def test_what_has_arrived_is_handed_out_without_a_word_to_the_broker(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rabbitmq_lane, "LOOK_AGAIN", LONG)
+    async with Proxy(url) as proxy, RabbitMQDriver(proxy.url) as driver, RabbitMQDriver(url) as producer:
+        await producer.enqueue([message("a")])
+        await driver.settle([(each, Done()) for each in await claim(driver)])
+        await producer.enqueue([message("b")])
+        await driver.wait(["work"], SOON)
+        proxy.stall()
+        async with asyncio.timeout(SOON):
+            assert ids(await driver.dequeue({"work": 500}, 500, LONG)) == ["b"]
 
 
 async def test_what_a_busy_driver_does_not_take_goes_to_another_with_its_counters(url: str) -> None:
