@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .bench import Bench, Measure, Numbers, filled
 from .bodies import PAUSE, WORK
 from .contender import Contender
 from .trial import trial_of
 
 
+WAVES = 30
+"""Tasks for each slot. Less than a few seconds would be a measure of the start."""
+
+
 def io(concurrency: int) -> Measure:
     """The share of the ceiling, which is `concurrency` tasks per 100 ms, of tasks that wait."""
 
     def measure(bench: Bench, contender: Contender) -> Numbers | None:
-        count = concurrency * 15
+        count = concurrency * WAVES
         with trial_of(contender, bench.store) as trial:
             filled(bench, trial, count, "io")
             with trial.working(concurrency) as workers:
@@ -21,7 +27,7 @@ def io(concurrency: int) -> Measure:
                 complete = workers.until_executed(count)
                 cpu = workers.usage.cpu() - before
         executed = workers.executions
-        rate = len(executed.ids) / (executed.span + PAUSE)
+        rate = _rate_while_full(executed.times, concurrency)
         return {
             "share": rate * PAUSE / concurrency * 100,
             "rate": rate,
@@ -33,9 +39,18 @@ def io(concurrency: int) -> Measure:
     return measure
 
 
+def _rate_while_full(times: Sequence[float], concurrency: int) -> float:
+    """Starts per second from the first until as many are left as there are slots: from then on some slots are empty."""
+    full = len(times) - concurrency
+    if full < 1:
+        return 0.0
+    moments = sorted(times)
+    return full / (moments[full] - moments[0])
+
+
 def cpu(bench: Bench, contender: Contender) -> Numbers | None:
     """The share of two cores that goes into the tasks."""
-    count = 1000
+    count = 2000
     with trial_of(contender, bench.store) as trial:
         filled(bench, trial, count, "cpu")
         with trial.working(2, cpu=True) as workers:

@@ -15,7 +15,7 @@ from .contend import URL, Producer
 PACKAGES = ()
 DRIVERS = ("redis", "postgres", "sqlite", "rabbitmq", "mysql", "sqs")
 WORKER = ["{python}", "-m", "asyncdq", "worker", "benchmarks.ours", "--url", "{url}", "--concurrency", "{concurrency}"]
-CPU = [*WORKER, "--process-pool-size", "2"]
+CPU = ["{python}", "-m", "asyncdq", "worker", "benchmarks.ours", "--url", "{url}", "--process-pool-size", "2"]
 SETTINGS = "defaults; among them a log line per success, for a thousand of each second"
 CRASH = "run again when their leases end"
 
