@@ -39,7 +39,7 @@ class Consumer:
         self._frugal: dict[str, int] = {}  # queue -> outcomes until it may be buffered beyond what is asked again
 
     def supplied(self, queue: str, room: int) -> bool:
-        """Whether this queue's messages are being pushed to us, as many as there is room for."""
+        """Whether this queue's messages are being pushed to us, or we have as many as there is room for."""
         lane = self._lanes.get(queue)
         return lane is not None and lane.alive and lane.supplied(room, self.shelf.count(queue), self._total(lane, room))
 
@@ -56,8 +56,11 @@ class Consumer:
 
     async def look(self, queue: str, wanted: int) -> None:
         """Return when what is ready has arrived, or as much as is wanted."""
-        if lane := self._lanes.get(queue):
+        while lane := self._lanes.get(queue):
             await within(self._link, lane.settle_down(lambda: self.shelf.count(queue) >= wanted))
+            if self.shelf.count(queue) >= wanted or self.supplied(queue, wanted):
+                return
+            await self.supply(queue, wanted)  # its consumer has all that it may have, and there may be more
 
     def came_back(self, queues: Mapping[str, int], limit: int) -> bool:
         """Whether `take` would hand out now what has to be set apart."""

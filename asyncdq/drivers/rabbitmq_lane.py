@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from itertools import count, takewhile
+from itertools import count
 from typing import Protocol
 
 from .rabbitmq_link import Channel, Incoming, Opened
+from .rabbitmq_tags import Tags
 
 SETTLED_AFTER = 0.005
 """Seconds after the last arrival or acknowledgement in which more may be on its way."""
@@ -60,9 +61,7 @@ class Lane:
         self.channel = channel
         self.unsettled: dict[int, int] = {}  # tag -> which of our consumers got it
         self.settling: set[int] = set()
-        self._unacknowledged: dict[int, None] = {}  # tags of which the broker has not heard, in the order of arrival
-        self._newest = 0
-        self._in_order = True  # every tag came after the one before it, so the order of arrival is theirs
+        self._tags = Tags()
         self.missing = False
         self._name = name
         self._redelivered = redelivered
@@ -135,7 +134,7 @@ class Lane:
             number = self._consumer
             await self.channel.basic_qos(prefetch_count=self._prefetch)
             await self.channel.basic_consume(self._name, self._receive, consumer_tag=f"{number}")
-            self._consuming = True
+            self._consuming = not self.missing  # else its end came with the answer
             self.touch()
 
     def expect(self) -> None:
@@ -186,11 +185,10 @@ class Lane:
             async with self._changing:
                 self._own -= receivers.count(self._consumer)
                 rest = set(tags)
-                last = self._oldest(rest)
-                if last is not None:
+                if (last := self._tags.take_oldest(rest)) is not None:
                     await self.channel.basic_ack(last, multiple=True, wait=False)
                 for tag in rest:
-                    del self._unacknowledged[tag]
+                    self._tags.take(tag)
                     await self.channel.basic_ack(tag, wait=False)
             await self.channel.basic_qos(prefetch_count=self._prefetch)
         finally:
@@ -210,17 +208,7 @@ class Lane:
 
     def _arrived(self, tag: int, consumer: int) -> None:
         self.unsettled[tag] = consumer
-        self._unacknowledged[tag] = None
-        self._in_order = self._in_order and tag == self._newest + 1
-        self._newest = tag
-
-    def _oldest(self, tags: set[int]) -> int | None:
-        """Take out of `tags` the oldest of all that the broker waits for; the last of those stands for all of them."""
-        row = list(takewhile(tags.__contains__, self._unacknowledged)) if self._in_order else []
-        for tag in row:
-            del self._unacknowledged[tag]
-        tags.difference_update(row)
-        return row[-1] if row else None
+        self._tags.add(tag)
 
     def _forget(self, tag: int) -> int:
         """This one is settled; returns which consumer got it."""
