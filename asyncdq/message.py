@@ -128,7 +128,8 @@ class Limits:
     hold         seconds that one delivery may be held in total, however often it is extended; None: any
     claim_ahead  whether claiming more than can be started at once hides a round trip here
     ends_leases  whether a lease ends when its seconds have passed; else with the connection that took it
-    keeps_sent   whether outcomes that `settle` has sent are carried out if the worker dies before the answer
+    keeps_sent   calls of `settle` that are written at once, side by side, and carried out if the worker dies before the
+                 answer; 0: none is
     """
 
     batch: int
@@ -138,7 +139,7 @@ class Limits:
     hold: float | None = None
     claim_ahead: bool = True
     ends_leases: bool = True
-    keeps_sent: bool = False
+    keeps_sent: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ class _Session(Session):
     floor: Floor = field(default_factory=Floor)
 
 
+_OTHERS = 3
+"""Connections that a claim, a renewal and an enqueue may have while outcomes are sent on the rest."""
+
+
 class PostgresDriver(SessionDriver[_Session]):
     """Messages in the database of `dsn` (postgresql://user:password@host:5432/database).
 
@@ -45,7 +49,7 @@ class PostgresDriver(SessionDriver[_Session]):
     """
 
     # body: a claim may bring home a hundred of them, through the memory of server and worker.
-    limits = Limits(batch=1000, body=16 * 2**20, poll=POLL, claim_ahead=True, keeps_sent=True)
+    limits = Limits(batch=1000, body=16 * 2**20, poll=POLL, claim_ahead=True)
 
     def __init__(
         self,
@@ -80,7 +84,7 @@ class PostgresDriver(SessionDriver[_Session]):
         pool = PostgresPool(self._link, most)
         await pool.start(least)
         # Through a pooler each statement is prepared anew, and sent a trip later.
-        self.limits = replace(self.limits, keeps_sent=self._link.pooled is False)
+        self.limits = replace(self.limits, keeps_sent=max(0, most - _OTHERS) if self._link.pooled is False else 0)
         watch = Watch(self._link, self._tables.channel, partial(_due, self._tables))
         return _Session(pool=pool, watch=watch)
 

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from ..errors import ConfigurationError, DriverError
@@ -25,6 +25,10 @@ from .redis_wire import Wire
 from .session import Session, SessionDriver
 
 _ROLES = ("enqueue", "claim", "settle", "manage")
+
+_SETTLES = 12
+"""Calls of `settle` that are written at once, if they have a wire of their own: it sends up to 16 trips, some of which
+may be renewals."""
 """What has a connection of its own, if there may be so many: none of them waits for the others."""
 
 _HORIZON = microseconds(LOOK_AGAIN)
@@ -53,7 +57,7 @@ class RedisDriver(SessionDriver[_Session]):
 
     # A claim answers with up to 500 bodies in one piece: that is why none of them may be huge. A script of
     # 500 takes 2 ms of the server, in which nobody else is served.
-    limits = Limits(batch=500, body=16 * 2**20, poll=0.05, keeps_sent=True)
+    limits = Limits(batch=500, body=16 * 2**20, poll=0.05)
 
     def __init__(
         self,
@@ -69,6 +73,8 @@ class RedisDriver(SessionDriver[_Session]):
         self._address, said = parse(url, {key: value for key, value in given.items() if value is not None})
         options = {"max_connections": max_connections, "timeout": timeout, "prefix": prefix, **said}
         self._connections = whole_number("max_connections", options["max_connections"], 2, 100_000)
+        own_wire = self._connections - 1 > _ROLES.index("settle")
+        self.limits = replace(self.limits, keeps_sent=_SETTLES if own_wire else 0)
         self._timeout = number("timeout", options["timeout"], 0.001, 1e6)
         if not re.fullmatch(r"[A-Za-z0-9_.:-]+", str(options["prefix"])):
             raise ConfigurationError("the prefix of Redis keys is made of letters, digits and any of _ . : -")

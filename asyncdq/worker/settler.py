@@ -21,7 +21,7 @@ WARM = 20
 connection has to be made, and to learn the statements, before it sends anything."""
 
 AT_ONCE = 16
-"""Trips under way while tasks wait for slots, where outcomes that are on their way are as good as written."""
+"""Trips under way, at most, while tasks wait for slots, where outcomes that are on their way are as good as written."""
 
 TURNS = 2
 """Turns of the event loop after which a driver has written what was handed over: it writes in the first."""
@@ -70,7 +70,7 @@ class Settler:
     def hurry(self, slots: int) -> None:
         """Tasks wait for a slot: if half of the slots are those of unsent outcomes, send another trip now."""
         if 2 * self.unsent >= slots and self._sends_ahead(0):
-            self._batcher.hurry(AT_ONCE)
+            self._batcher.hurry(min(AT_ONCE, self._driver.limits.keeps_sent))
 
     async def drain(self, timeout: float) -> bool:
         """Return True when everything is written; False after `timeout` seconds, and the rest is abandoned."""
@@ -84,7 +84,7 @@ class Settler:
 
     def _sends_ahead(self, others: int) -> bool:
         """Whether what is handed over now, with so many others under way, is written at once."""
-        return self._driver.limits.keeps_sent and self._good_trips[others] >= WARM
+        return others < self._driver.limits.keeps_sent and self._good_trips[others] >= WARM
 
     async def _send_first(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
         others = self._under_way

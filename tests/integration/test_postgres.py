@@ -68,6 +68,14 @@ async def test_only_what_may_be_forgotten_is_committed_without_the_disk(driver: 
     assert hasty == {"claim", "done", "extend"}
 
 
+@pytest.mark.parametrize(("most", "sent"), [(1, 0), (4, 1), (10, 7)])
+async def test_outcomes_that_count_as_sent_leave_connections_for_the_others(
+    queue_url: str, most: int, sent: int
+) -> None:
+    async with PostgresDriver(queue_url, max_pool_size=most) as driver:
+        assert driver.limits.keeps_sent == sent
+
+
 async def test_a_row_that_somebody_has_locked_is_passed_by(driver: PostgresDriver, admin: Admin) -> None:
     await driver.enqueue([message("a"), message("b")])
     async with admin.transaction():

@@ -218,7 +218,7 @@ async def test_what_cannot_be_run_takes_room_until_it_is_buried() -> None:
     await worker.retire()
 
 
-async def begun_while_an_outcome_is_on_its_way(keeps_sent: bool) -> int:
+async def begun_while_an_outcome_is_on_its_way(keeps_sent: int) -> int:
     bench, ids = Bench(limits=limited(keeps_sent=keeps_sent)), numbered("n", 60)
     await bench.put(plain, *ids, args=[0.02])
     worker = bench.hire(concurrency=1)
@@ -234,5 +234,5 @@ async def begun_while_an_outcome_is_on_its_way(keeps_sent: bool) -> int:
 
 
 def test_a_slot_is_free_when_its_outcome_is_written_or_sent_where_what_was_sent_is_kept() -> None:
-    written, sent = (run(begun_while_an_outcome_is_on_its_way(keeps)) for keeps in (False, True))
+    written, sent = (run(begun_while_an_outcome_is_on_its_way(keeps)) for keeps in (0, 1))
     assert written == 0 < sent

@@ -55,7 +55,7 @@ async def test_what_piles_up_during_a_trip_goes_out_together_with_the_next() -> 
 
 @virtual
 async def test_a_trip_beside_another_frees_its_slots_at_once_when_such_trips_have_gone_well() -> None:
-    bench = Bench(limits=limited(keeps_sent=True))
+    bench = Bench(limits=limited(keeps_sent=2))
     driver, deliveries = await held(bench, *map(str, range(3 * WARM + 2)))
     settler, unsent = Settler(driver, Outage()), list[int]()
     for delivery in deliveries[:WARM]:
@@ -70,6 +70,23 @@ async def test_a_trip_beside_another_frees_its_slots_at_once_when_such_trips_hav
         await settler.drain(1.0)
     assert [len(batch) for batch in batches(driver)] == [1] * len(deliveries)
     assert unsent == [1] * WARM + [0]
+
+
+@virtual
+async def test_no_more_trips_free_their_slots_than_the_backend_sends_side_by_side() -> None:
+    bench = Bench(limits=limited(keeps_sent=1))
+    driver, deliveries = await held(bench, *map(str, range(WARM + 2)))
+    settler = Settler(driver, Outage())
+    for delivery in deliveries[:WARM]:
+        await settled(settler, [delivery])
+    for delivery in deliveries[WARM:]:
+        settler.put(delivery, Done(), lambda _: None)
+        settler.hurry(1)
+        for _ in range(5):
+            await asyncio.sleep(0)
+    assert settler.unsent == 1
+    await settler.drain(1.0)
+    assert [len(batch) for batch in batches(driver)] == [1] * len(deliveries)
 
 
 @virtual
