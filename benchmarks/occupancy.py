@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Sequence
 
 from .bench import Bench, Measure, Numbers, filled
 from .bodies import PAUSE, WORK
 from .contender import Contender
 from .trial import trial_of
-
 
 WAVES = 30
 """Tasks for each slot. Less than a few seconds would be a measure of the start."""
@@ -27,13 +27,14 @@ def io(concurrency: int) -> Measure:
                 complete = workers.until_executed(count)
                 cpu = workers.usage.cpu() - before
         executed = workers.executions
-        rate = _rate_while_full(executed.times, concurrency)
+        rate = _rate_while_full(executed.times, concurrency) * len(executed.ids) / max(1, len(executed.times))
         return {
             "share": rate * PAUSE / concurrency * 100,
             "rate": rate,
             "cpu_us": cpu / max(1, len(executed.ids)) * 1e6,
             "lost": 0 if complete else count - len(executed.ids),
             "doubled": executed.doubled,
+            "over": max(0, _most_at_once(executed.times) - concurrency),
         }
 
     return measure
@@ -45,7 +46,13 @@ def _rate_while_full(times: Sequence[float], concurrency: int) -> float:
     if full < 1:
         return 0.0
     moments = sorted(times)
-    return full / (moments[full] - moments[0])
+    return full / max(PAUSE, moments[full] - moments[0])
+
+
+def _most_at_once(times: Sequence[float]) -> int:
+    """How many ran at the same time: their starts lie closer together than each is long."""
+    moments = sorted(times)
+    return max((place + 1 - bisect(moments, moment - PAUSE * 0.9) for place, moment in enumerate(moments)), default=0)
 
 
 def cpu(bench: Bench, contender: Contender) -> Numbers | None:

@@ -37,6 +37,10 @@ added up over the processes of the worker (W6); `start s` is from the start of t
 `asyncdq` has default settings, and so writes a log line per task, up to a thousand a second; most rivals are run with
 a log level of warning. Events are off; `asyncdq-events` is the same with events on the Redis that it works from.
 
+W4 is the rate while the slots are full: from the first start until as many tasks are left as there are slots; `over`
+are tasks that ran beside as many as there are slots, for which a contender is not
+compared. In W5 asyncdq has its default slots and two processes, and its rivals two processes.
+
 Left out: AsyncTasQ, whose releases want Python 3.12. RQ and Celery are left out at concurrency 100, where they would be
 100 processes. The backlog of W7 is a million, on RabbitMQ 200,000, on SQS 20,000.
 
@@ -158,7 +162,8 @@ def bar(results: Results, workload: Workload, name: str) -> Bar:
     assert number is not None
     kind = {OURS: "ours", EVENTS: "ours", FLOOR: "floor"}.get(name, "rival")
     cell = results.cells[workload.key][name]
-    trouble = "".join(f", {word} {max(cell[word]):.0f}" for word in ("lost", "doubled") if any(cell.get(word, [])))
+    said = (word for word in ("lost", "doubled", "over") if any(cell.get(word, [])))
+    trouble = "".join(f", {word} {max(cell[word]):.0f}" for word in said)
     return Bar(
         name, kind, number, *results.spread(workload.key, name, workload.headline), table.shown(number) + trouble
     )

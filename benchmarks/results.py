@@ -53,11 +53,11 @@ class Results:
         return min(numbers), max(numbers)
 
     def rivals(self, workload: str, name: str, *, more: bool) -> list[str]:
-        """Those that lost nothing, the best one first."""
+        """Those that lost nothing and ran no more at a time than they were told to, the best one first."""
         found = {
             contender: self.median(workload, contender, name)
             for contender, cell in self.cells.get(workload, {}).items()
-            if contender not in (OURS, EVENTS, FLOOR) and not any(cell.get("lost", []))
+            if contender not in (OURS, EVENTS, FLOOR) and not any(cell.get("lost", []) + cell.get("over", []))
         }
         measured = {contender: number for contender, number in found.items() if number is not None}
         return sorted(measured, key=measured.__getitem__, reverse=more)
