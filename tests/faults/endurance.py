@@ -68,7 +68,7 @@ async def soak(trial: Trial) -> Report:
         after = _size(worker.pid)
     await trial.finished()
     also = [] if after[0] - before[0] < GROWTH else [f"memory grew from {before[0]:.0f} to {after[0]:.0f} MB"]
-    also += [] if after[1] - before[1] <= 5 else [f"open files grew from {before[1]} to {after[1]}"]
+    also += [] if after[1] - before[1] <= trial.ground.pool else [f"open files grew from {before[1]} to {after[1]}"]
     return await trial.report(Bounds(duplicates=0), also=also)
 
 

@@ -37,12 +37,14 @@ class Ground:
     unheard  seconds before a connection ends whose completions the server may not have heard: it confirms none
     share    of the tasks of a scenario, for what is too slow for all of them
     slack    seconds that it may take longer than others to hand out what was given back
+    pool     connections that a busier worker may have more than before
     """
 
     driver: str
     lacks: Mapping[str, str] = field(default_factory=dict)
     takeover: float = 5.0
     slack: float = 0.0
+    pool: int = 5
     share: float = 1.0
     another: str = ""
     completes: str = ""
@@ -130,6 +132,7 @@ GROUNDS = {
                 "password": "keys sign what is asked, and the emulator does not look at them",
             },
             takeover=10.0,
+            pool=40,  # ten each of four kinds of call
             share=0.25,  # the emulator does some hundred tasks in a second, where the others do thousands
         ),
     )
