@@ -198,6 +198,8 @@ class Worker:
         await asyncio.wait([opening])
         self._opening = None
         if opening.cancelled():
+            text = "worker %s has ended: it was stopped before it reached its backend"
+            _log.info(text, self.worker_id, extra={"event": "worker_ended"})
             return False
         opening.result()
         return True

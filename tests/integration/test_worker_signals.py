@@ -83,6 +83,15 @@ async def test_a_third_signal_ends_the_process_at_once(number: Signals, site: Si
 
 
 @sqlite_only
+async def test_a_worker_that_is_stopped_before_it_reached_its_server_says_so(site: Site) -> None:
+    worker = site.start("--url", "redis://127.0.0.1:1")  # nobody listens there
+    await worker.says("connection lost")
+    worker.signal(SIGTERM)
+    assert await worker.exited() == 0
+    assert worker.log.splitlines()[-1].endswith("it was stopped before it reached its backend")
+
+
+@sqlite_only
 async def test_a_coroutine_that_swallows_its_cancellation_is_left_behind_and_given_back(site: Site) -> None:
     (id,) = await site.enqueue([jobs.refuse_to_end.bind(site.gate)])
     worker = site.start("--grace-period", "0")
