@@ -58,9 +58,9 @@ class Consumer:
         """Return when what is ready has arrived, or as much as is wanted."""
         while lane := self._lanes.get(queue):
             await within(self._link, lane.settle_down(lambda: self.shelf.count(queue) >= wanted))
-            if self.shelf.count(queue) >= wanted or self.supplied(queue, wanted):
+            if self.shelf.count(queue) >= wanted or not lane.full or self.supplied(queue, wanted):
                 return
-            await self.supply(queue, wanted)  # its consumer has all that it may have, and there may be more
+            await self.supply(queue, wanted)  # there may be more than its consumer may have
 
     def came_back(self, queues: Mapping[str, int], limit: int) -> bool:
         """Whether `take` would hand out now what has to be set apart."""

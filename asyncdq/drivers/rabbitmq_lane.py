@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection
 from itertools import count
 from typing import Protocol
 
-from .rabbitmq_link import Channel, Incoming, Opened
+from .rabbitmq_link import Cancelled, Channel, Incoming, Opened
 from .rabbitmq_tags import Tags
 
 SETTLED_AFTER = 0.005
@@ -72,6 +72,7 @@ class Lane:
         self._active = self._loop.time()
         self._consumer = 0  # counts them; the last one is the one that is consuming
         self._consuming = False
+        self._cancelled_tag: str | None = None
         self._prefetch = 0
         self._own = 0  # of `unsettled`, those of the last consumer
         self._acknowledging = 0
@@ -97,6 +98,11 @@ class Lane:
         """Whether what was ready has arrived: it is pushed within less than this."""
         idle = not self._acknowledging and self._loop.time() - self._active > SETTLED_AFTER
         return idle and self._consuming and self._own < self._prefetch
+
+    @property
+    def full(self) -> bool:
+        """Whether the consumer has all that it may have."""
+        return self._consuming and self._own >= self._prefetch
 
     @property
     def due(self) -> bool:
@@ -134,7 +140,7 @@ class Lane:
             number = self._consumer
             await self.channel.basic_qos(prefetch_count=self._prefetch)
             await self.channel.basic_consume(self._name, self._receive, consumer_tag=f"{number}")
-            self._consuming = not self.missing  # else its end came with the answer
+            self._consuming = self._cancelled_tag != f"{number}"  # its end may have come with the answer
             self.touch()
 
     def expect(self) -> None:
@@ -227,7 +233,10 @@ class Lane:
         self.touch()
         self._owner.arrived(self, message, tag)
 
-    def _cancelled(self, _: object) -> None:
-        self._consuming = False
+    def _cancelled(self, word: Cancelled) -> None:
+        """By the broker; of the one before the last consumer it may say so while the last one begins."""
+        self._cancelled_tag = word.consumer_tag
+        if word.consumer_tag == f"{self._consumer}":
+            self._consuming = False
         self.missing = True
         self._owner.interrupted(self)

@@ -59,6 +59,13 @@ class Declared(Protocol):
     message_count: int
 
 
+class Cancelled(Protocol):
+    """The broker's word that it has ended a consumer."""
+
+    @property
+    def consumer_tag(self) -> str | None: ...
+
+
 class Channel(Protocol):
     """What we use of a channel of aiormq."""
 

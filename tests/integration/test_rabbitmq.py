@@ -322,7 +322,7 @@ async def test_a_lower_queue_has_no_turn_because_the_consumer_of_a_higher_one_wa
         await driver.wait(["high", "low"], 0.1)  # from here on the broker pushes two of each
         await producer.enqueue([message("l", "low")])
         await driver.wait(["low"], SOON)
-        proxy.delay = 0.05
+        proxy.delay = 0.01
         await producer.enqueue([message(f"h{number}", "high") for number in range(5)])
         driver._here().consumer.touch(["high"])
         found = await driver.dequeue({"high": 5, "low": 5}, 5, LONG)

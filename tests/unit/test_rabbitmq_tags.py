@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncdq.drivers.rabbitmq_tags import Tags
@@ -38,6 +38,7 @@ def test_none_does_while_one_is_missing_that_may_be_older() -> None:
     assert tags.take_oldest({1, 3}) == 1
 
 
+@settings(deadline=None)
 @given(st.permutations(range(1, 9)), st.lists(st.sets(st.integers(1, 8)), max_size=6))
 def test_whatever_arrives_when_only_what_is_settled_is_acknowledged(order: list[int], parts: list[set[int]]) -> None:
     tags, here, acknowledged, seen = Tags(), iter(order), set[int](), set[int]()
