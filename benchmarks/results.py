@@ -68,9 +68,9 @@ class Results:
         return max(self.load, default=0.0) > 2 * (os.cpu_count() or 1)
 
     def harmless(self, contender: str) -> bool:
-        """Whether it lost and doubled nothing."""
-        cells = [cells.get(contender, {}) for cells in self.cells.values()]
-        return not any(number for cell in cells for name in ("lost", "doubled") for number in cell.get(name, []))
+        """Whether it lost and doubled nothing, and ran no more at a time than it was told to."""
+        cells, harms = [cells.get(contender, {}) for cells in self.cells.values()], ("lost", "doubled", "over")
+        return not any(number for cell in cells for name in harms for number in cell.get(name, []))
 
     def save(self, folder: Path = FOLDER) -> Path:
         """Writes it to the results. What this run did not measure stays as an earlier one has left it."""

@@ -13,7 +13,7 @@ BESIDE = ("cpu_us", "server_us", "p95", "p99", "memory_mb", "start_s", "commands
 
 
 def order(results: Results, workload: Workload) -> list[str]:
-    """Ours, the floor, and the rivals, the best first; those that lost tasks come last."""
+    """Ours, the floor, and the rivals, the best first; those that lost tasks, or ran too many at a time, come last."""
     cells = results.cells.get(workload.key, {})
     rivals = results.rivals(workload.key, workload.headline, more=workload.more)
     rest = [name for name in cells if name not in (OURS, EVENTS, FLOOR, *rivals)]

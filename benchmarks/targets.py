@@ -41,7 +41,7 @@ def absolute(workload: str, name: str) -> Callable[[Results], Found]:
 
 
 def over_best(workload: str, name: str = "rate") -> Callable[[Results], Found]:
-    """Ours over that of the best rival that lost nothing."""
+    """Ours over that of the best rival that lost nothing and ran no more at a time than it was told to."""
 
     def value(results: Results) -> Found:
         best = results.rivals(workload, name, more=True)

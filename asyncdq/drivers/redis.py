@@ -25,11 +25,11 @@ from .redis_wire import Wire
 from .session import Session, SessionDriver
 
 _ROLES = ("enqueue", "claim", "settle", "manage")
+"""What has a connection of its own, if there may be so many: none of them waits for the others."""
 
 _SETTLES = 12
 """Calls of `settle` that are written at once, if they have a wire of their own: it sends up to 16 trips, some of which
 may be renewals."""
-"""What has a connection of its own, if there may be so many: none of them waits for the others."""
 
 _HORIZON = microseconds(LOOK_AGAIN)
 

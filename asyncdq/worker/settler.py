@@ -20,7 +20,7 @@ WARM = 20
 """Trips that went well, beside as many others, before a batch counts as sent when it has been handed over: a new
 connection has to be made, and to learn the statements, before it sends anything."""
 
-AT_ONCE = 16
+AT_ONCE = 12
 """Trips under way, at most, while tasks wait for slots, where outcomes that are on their way are as good as written."""
 
 TURNS = 2

@@ -368,7 +368,7 @@ async def test_a_wrong_password_is_a_mistake_of_the_settings_and_is_not_repeated
         assert len(await claim(driver)) == 1
 
 
-@pytest.mark.parametrize(("most", "opened"), [(2, 2), (3, 3), (100, 5)])
+@pytest.mark.parametrize(("most", "opened"), [(2, 2), (3, 3), (4, 4), (100, 5)])
 async def test_no_more_connections_than_allowed(server: Server, most: int, opened: int) -> None:
     async with RedisDriver(f"{server.url}?max_connections={most}") as driver:
         await asyncio.gather(*(driver.enqueue([message(f"{number}")]) for number in range(50)))
@@ -376,7 +376,7 @@ async def test_no_more_connections_than_allowed(server: Server, most: int, opene
         await asyncio.gather(*(driver.settle([(each, Done())]) for each in found))
         await asyncio.gather(*(driver.stats("work") for _ in range(50)), driver.wait(["work"], 0.1))
         assert str(tell(server.url, "CLIENT", "LIST")).count("name=asyncdq") == opened
-        assert (driver.limits.keeps_sent > 0) == (opened == 5)  # only on its own connection are outcomes sent at once
+        assert (driver.limits.keeps_sent > 0) == (opened >= 4)  # only on its own connection are outcomes sent at once
 
 
 def test_one_connection_is_too_few_and_the_option_is_named() -> None:

@@ -85,6 +85,7 @@ async def test_no_more_trips_free_their_slots_than_the_backend_sends_side_by_sid
         for _ in range(5):
             await asyncio.sleep(0)
     assert settler.unsent == 1
+    assert len(batches(driver)) == WARM + 1  # the last one waits
     await settler.drain(1.0)
     assert [len(batch) for batch in batches(driver)] == [1] * len(deliveries)
 
