@@ -295,7 +295,7 @@ async def test_an_events_server_that_is_killed_and_comes_back_is_used_again(sqli
             async with asyncio.timeout(SOON):
                 while heard.events[-1].event != "worker_offline":
                     await burst(client, emitter)
-    assert heard.names(first) == ["task_enqueued"]
+    assert heard.names(first).count("task_enqueued") == 1  # what follows it is of a burst after the return
 
 
 async def test_a_frozen_events_server_hurts_nobody_and_memory_is_bounded(sqlite: str, server: Server) -> None:

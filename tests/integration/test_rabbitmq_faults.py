@@ -119,6 +119,7 @@ async def test_the_permissions_of_the_documentation_are_enough(own_server: Serve
     if not isinstance(own_server, Native):
         pytest.skip("needs rabbitmqctl on this machine")
     (line,) = [line for line in DEPLOYMENT.read_text().splitlines() if "rabbitmqctl" in line]
+    control(own_server.url, "await_startup")  # it takes connections before that
     control(own_server.url, "add_user", "app", "secret")
     control(own_server.url, *shlex.split(line)[1:])
     async with RabbitMQDriver(own_server.url.replace("guest:guest", "app:secret")) as driver:
