@@ -27,29 +27,29 @@ def io(concurrency: int) -> Measure:
                 complete = workers.until_executed(count)
                 cpu = workers.usage.cpu() - before
         executed = workers.executions
-        rate = _rate_while_full(executed.times, concurrency) * len(executed.ids) / max(1, len(executed.times))
+        rate = rate_while_full(executed.times, concurrency) * len(executed.ids) / max(1, len(executed.times))
         return {
             "share": rate * PAUSE / concurrency * 100,
             "rate": rate,
             "cpu_us": cpu / max(1, len(executed.ids)) * 1e6,
             "lost": 0 if complete else count - len(executed.ids),
             "doubled": executed.doubled,
-            "over": max(0, _most_at_once(executed.times) - concurrency),
+            "over": max(0, most_at_once(executed.times) - concurrency),
         }
 
     return measure
 
 
-def _rate_while_full(times: Sequence[float], concurrency: int) -> float:
+def rate_while_full(times: Sequence[float], concurrency: int) -> float:
     """Starts per second from the first until as many are left as there are slots: from then on some slots are empty."""
     full = len(times) - concurrency
     if full < 1:
         return 0.0
     moments = sorted(times)
-    return full / max(PAUSE, moments[full] - moments[0])
+    return full / max(PAUSE, moments[full] - moments[0])  # who starts all at once leaves no time in between
 
 
-def _most_at_once(times: Sequence[float]) -> int:
+def most_at_once(times: Sequence[float]) -> int:
     """How many ran at the same time: their starts lie closer together than each is long."""
     moments = sorted(times)
     return max((place + 1 - bisect(moments, moment - PAUSE * 0.9) for place, moment in enumerate(moments)), default=0)

@@ -24,16 +24,15 @@ from .postgres_watch import POLL, Watch
 from .session import Session, SessionDriver
 from .sql_options import Options
 
+_OTHERS = 3
+"""Connections that a claim, a renewal and an enqueue may have while outcomes are sent on the rest."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Session(Session):
     pool: PostgresPool
     watch: Watch
     floor: Floor = field(default_factory=Floor)
-
-
-_OTHERS = 3
-"""Connections that a claim, a renewal and an enqueue may have while outcomes are sent on the rest."""
 
 
 class PostgresDriver(SessionDriver[_Session]):

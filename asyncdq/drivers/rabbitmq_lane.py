@@ -97,7 +97,7 @@ class Lane:
     def quiet(self) -> bool:
         """Whether what was ready has arrived: it is pushed within less than this."""
         idle = not self._acknowledging and self._loop.time() - self._active > SETTLED_AFTER
-        return idle and self._consuming and self._own < self._prefetch
+        return idle and self._consuming and not self.full
 
     @property
     def full(self) -> bool:
@@ -168,7 +168,7 @@ class Lane:
     async def pause(self) -> None:
         """Consume no more. What was on its way has arrived."""
         async with self._changing:
-            if self._consuming and self._own < self._prefetch:
+            if self._consuming and not self.full:
                 await self.settle_down(lambda: False)
             await self._stop()
 

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import page
 from benchmarks.contender import OURS
+from benchmarks.occupancy import most_at_once, rate_while_full
 from benchmarks.results import Results
 from benchmarks.rounds import Plan, measured
 from benchmarks.store import opened
@@ -53,3 +54,18 @@ def test_a_rival_that_lost_tasks_is_not_the_best(tmp_path: Path) -> None:
     results.add("W2 c10", "fast", {"rate": 9.0, "lost": 1.0})
     results.add("W2 c10", "slow", {"rate": 1.0, "lost": 0.0})
     assert results.rivals("W2 c10", "rate", more=True) == ["slow"]
+
+
+def test_tasks_in_full_waves_are_the_whole_ceiling_and_no_more_than_the_slots() -> None:
+    times = [wave * 0.1 for wave in range(30) for _ in range(10)]
+    assert rate_while_full(times, 10) == pytest.approx(100)
+    assert most_at_once(times) == 10
+
+
+def test_who_runs_more_at_a_time_than_it_was_told_is_found_out_and_is_no_rival() -> None:
+    assert most_at_once([0.0] * 16 + [0.1] * 16) == 16
+    assert rate_while_full([0.0] * 300, 10) == 2900  # not divided by nothing
+    results = Results("redis", "", "")
+    for name, over in ("modest", 0), ("greedy", 6):
+        results.add("W4 c10", name, {"share": 98.0 + over, "over": over})
+    assert results.rivals("W4 c10", "share", more=True) == ["modest"]
