@@ -1,9 +1,9 @@
-"""Concurrent calls merged into one round trip, without a timer.
+"""Concurrent calls merged into one round trip, without waiting for more of them.
 
 While nothing is under way, an item goes out on the next turn of the event loop. What piles up while a
 round trip is under way goes out together when it returns. So a lone caller waits for nobody, and under
 load one trip carries hundreds: this is where most of the speed comes from (4 to 7 times on every backend).
-Who cannot wait for that return asks for another trip beside it (`hurry`).
+Who cannot wait for that return asks for another trip beside it (`hurry`), who has time says how much (`within`).
 """
 
 from __future__ import annotations
@@ -34,11 +34,15 @@ class Batcher(Generic[Item, Result]):
         self._pending: deque[tuple[Item, Callable[[Result | BaseException], None]]] = deque()
         self._sending: list[asyncio.Task[None]] = []
         self._gathering: asyncio.Task[None] | None = None  # it takes all that is put in until it begins
+        self._waiting: asyncio.TimerHandle | None = None  # for others, with whom a patient item goes
 
-    def put(self, item: Item, done: Callable[[Result | BaseException], None]) -> None:
-        """Send `item` with the next batch, and call `done` with its result or error."""
+    def put(self, item: Item, done: Callable[[Result | BaseException], None], within: float = 0.0) -> None:
+        """Send `item` with the next batch, `within` seconds if it has time; `done` hears the result or the error."""
         self._pending.append((item, done))
-        self._keep_sending()
+        if not within:
+            self._keep_sending()
+        elif self._waiting is None:
+            self._waiting = asyncio.get_running_loop().call_later(within, self._keep_sending)
 
     def hurry(self, most: int) -> None:
         """Send what waits now, beside what is under way, if that is less than `most` batches."""
@@ -69,10 +73,17 @@ class Batcher(Generic[Item, Result]):
     def abandon(self) -> None:
         """Forget what has no result yet; its `done` is never called."""
         self._pending.clear()
+        self._wait_no_longer()
         for sending in self._sending:
             sending.cancel()
 
+    def _wait_no_longer(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
     def _keep_sending(self, most: int = 1) -> None:
+        self._wait_no_longer()
         if self._gathering is not None and not self._gathering.done():
             return
         # A loop that is torn down cancels what has not begun, and that is never told: it must not stand in the way.

@@ -6,9 +6,11 @@ import subprocess
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from .bench import Bench, Measure, Numbers
 from .contender import ROOT, Contender
+from .tally import Executions
 from .throughput import drain
 from .trial import Trial, Workers, trial_of
 
@@ -29,12 +31,22 @@ def latency(half: bool) -> Measure:
             time.sleep(0.5)  # its start is over: what it does at first is not idle
             told = trial.produce("paced", count, "stamp", rate)
             complete = workers.until(lambda: len(workers.executions.latencies) >= count)
-        return percentiles(workers) | {
+        return percentiles(workers.executions) | {
             "sent_rate": told["count"] / told["seconds"],
             "lost": 0 if complete else count - len(workers.executions.latencies),
         }
 
     return measure
+
+
+def inside(bench: Bench, contender: Contender) -> Numbers | None:
+    """Milliseconds from before the enqueue to the start, where one process does both."""
+    count = round(IDLE_RATE * 2.5)
+    with trial_of(replace(contender, module="benchmarks.inside"), bench.store) as trial:
+        told = trial.produce("paced", count, "stamp", IDLE_RATE)
+        executions = Executions(trial.folder)
+        done = executions.refresh()
+    return percentiles(executions) | {"sent_rate": told["count"] / told["seconds"], "lost": count - done}
 
 
 @contextmanager
@@ -47,9 +59,9 @@ def ready(bench: Bench, contender: Contender) -> Generator[tuple[Trial, Workers]
             yield trial, workers
 
 
-def percentiles(workers: Workers) -> Numbers:
+def percentiles(executions: Executions) -> Numbers:
     """Of the latencies, in milliseconds."""
-    found = sorted(workers.executions.latencies)
+    found = sorted(executions.latencies)
     at = {name: found[min(len(found) - 1, int(len(found) * share))] for name, share in PERCENTILES.items()}
     return {name: seconds * 1000 for name, seconds in at.items()}
 

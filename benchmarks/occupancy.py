@@ -11,7 +11,10 @@ from .contender import Contender
 from .trial import trial_of
 
 WAVES = 30
-"""Tasks for each slot. Less than a few seconds would be a measure of the start."""
+"""Tasks for each slot."""
+
+FIRST = 10
+"""Of these, the ones that do not count: after a start all slots become free at one moment, again and again."""
 
 
 def io(concurrency: int) -> Measure:
@@ -41,12 +44,12 @@ def io(concurrency: int) -> Measure:
 
 
 def rate_while_full(times: Sequence[float], concurrency: int) -> float:
-    """Starts per second from the first until as many are left as there are slots: from then on some slots are empty."""
-    full = len(times) - concurrency
-    if full < 1:
+    """Starts per second until as many are left as there are slots: from then on some of them are empty."""
+    first, full = FIRST * concurrency, len(times) - concurrency
+    if full <= first:
         return 0.0
     moments = sorted(times)
-    return full / max(PAUSE, moments[full] - moments[0])  # who starts all at once leaves no time in between
+    return (full - first) / max(PAUSE, moments[full] - moments[first])  # who starts all at once leaves no time between
 
 
 def most_at_once(times: Sequence[float]) -> int:

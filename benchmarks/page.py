@@ -37,9 +37,9 @@ added up over the processes of the worker (W6); `start s` is from the start of t
 `asyncdq` has default settings, and so writes a log line per task, up to a thousand a second; most rivals are run with
 a log level of warning. Events are off; `asyncdq-events` is the same with events on the Redis that it works from.
 
-W4 is the rate while the slots are full: from the first start until as many tasks are left as there are slots; `over`
-is by how many more tasks than slots ran at once, and who has any is not counted among the rivals. In W5 asyncdq has its
-default slots and two processes, and its rivals two processes.
+W4 is the rate while the slots are full: of thirty tasks for each slot the first ten do not count, in which all slots
+become free at the same moment, nor the last; `over` is by how many more tasks than slots ran at once, and who has any
+is not counted among the rivals. In W5 asyncdq has its default slots and two processes, and its rivals two processes.
 
 Left out: AsyncTasQ, whose releases want Python 3.12. RQ and Celery are left out at concurrency 100, where they would be
 100 processes. The backlog of W7 is a million, on RabbitMQ 200,000, on SQS 20,000.

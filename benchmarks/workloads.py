@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .bench import Measure
-from .latency import cold, idle, latency
+from .latency import cold, idle, inside, latency
 from .occupancy import cpu, io
 from .throughput import backlog, delayed, drain, enqueue
 
@@ -34,6 +34,9 @@ class Workload:
 FILE = ("sqlite", "sqs")
 """What no proxy stands in front of: a file, and an endpoint that its client names in another place."""
 
+SERVERS = ("redis", "postgres", "rabbitmq", "mysql", "sqs")
+"""What a worker is near to only in a network; a file is nearest to the process that wrote to it."""
+
 WORKLOADS = [
     Workload("W1", "awaited enqueues, one by one", "rate", "/s", enqueue("single", "W1"), floor=True),
     Workload("W1c", "100 concurrent enqueues", "rate", "/s", enqueue("concurrent", "W1c"), floor=True),
@@ -44,6 +47,17 @@ WORKLOADS = [
     ),
     Workload(
         "W3", "enqueue to start, idle worker", "p50", "ms", latency(half=False), more=False, rounds=2, concurrency=10
+    ),
+    Workload(
+        "W3 inside",
+        "enqueue to start, idle worker in the same process",
+        "p50",
+        "ms",
+        inside,
+        more=False,
+        rounds=2,
+        alone=True,
+        without=SERVERS,
     ),
     Workload("W3 half", "enqueue to start, half load", "p50", "ms", latency(half=True), False, 1, 10),
     Workload("W4 c10", "waits of 100 ms, concurrency 10", "share", "%", io(10), rounds=1, concurrency=10),

@@ -25,6 +25,9 @@ _log = logging.getLogger("asyncdq.worker")
 
 STUCK_AFTER = 5.0  # seconds after its end was asked for that a task is reported as stuck
 
+LINGER = 0.01
+"""Seconds for which the outcome of a process task waits for others, while jobs stand in line for its process."""
+
 _DONE = Done()
 _ANY = frozenset(Stop)
 _NONE: frozenset[Stop] = frozenset()
@@ -58,6 +61,14 @@ class Executor:
         if run.stop is not None:
             _forget_cancellation()
         return verdict or _verdict(run, raised, self._loop.time() - run.begun)
+
+    def linger(self, run: Run) -> float:
+        """Seconds for which the outcome of this run may wait for others.
+
+        While jobs stand in line for a process, the slot that it holds is not missed, and a round trip for each would
+        take its time from the cores that the tasks need.
+        """
+        return LINGER if run.plan.task.process and self._pool.line else 0.0
 
     async def _dispatch(self, run: Run, started: Callable[[Run], None]) -> Verdict | None:
         """The verdict if it was reached elsewhere; None if the task returned here."""

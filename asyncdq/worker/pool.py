@@ -48,6 +48,11 @@ class ProcessPool:
         self._line: deque[asyncio.Future[PoolProcess]] = deque()
         self._closed = False
 
+    @property
+    def line(self) -> int:
+        """How many jobs wait for a process."""
+        return len(self._line)
+
     async def run(self, job: Job, *, timeout: float | None, started: Callable[[], None]) -> Verdict:
         """Run the job when its turn comes; `started` is called then, and `timeout` (seconds) begins.
 
@@ -101,12 +106,11 @@ class ProcessPool:
         try:
             return await turn
         except asyncio.CancelledError:
+            if turn in self._line:
+                self._line.remove(turn)
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self._offer(turn.result())  # handed over in the very moment of the cancellation
             raise
-        finally:
-            with suppress(ValueError):
-                self._line.remove(turn)
 
     def _staff(self) -> None:
         """Start processes for those in line, as far as there is room."""

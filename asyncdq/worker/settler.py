@@ -55,8 +55,8 @@ class Settler:
         self.unsent = 0
         self.on_sent: Callable[[], None] = lambda: None
 
-    def put(self, delivery: Delivery, outcome: Outcome, done: Callable[[Settled], None]) -> None:
-        """Write this outcome with the next batch; `done` hears what became of it."""
+    def put(self, delivery: Delivery, outcome: Outcome, done: Callable[[Settled], None], within: float = 0.0) -> None:
+        """Write this outcome with the next batch, `within` so many seconds; `done` hears what became of it."""
 
         def hear(result: Settled | BaseException) -> None:
             if isinstance(result, BaseException):
@@ -65,7 +65,7 @@ class Settler:
             done(result)
 
         self.unsent += 1
-        self._batcher.put((delivery, outcome), hear)
+        self._batcher.put((delivery, outcome), hear, within)
 
     def hurry(self, slots: int) -> None:
         """Tasks wait for a slot: if half of the slots are those of unsent outcomes, send another trip now."""

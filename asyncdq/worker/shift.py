@@ -222,7 +222,7 @@ class Shift:
             self._journal.lost(run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
         else:
             self._ahead.ended(verdict.duration)
-            self._settle(run.delivery, run.plan.task.name, verdict, run)
+            self._settle(run.delivery, run.plan.task.name, verdict, run, self._crew.executor.linger(run))
         self._fill()
         self._note_change()
 
@@ -239,7 +239,9 @@ class Shift:
         self._settle(run.delivery, run.plan.task.name, Verdict(Unstarted(delay)), run)
         return run.written
 
-    def _settle(self, delivery: Delivery, task: str, verdict: Verdict, run: Run | None = None) -> None:
+    def _settle(
+        self, delivery: Delivery, task: str, verdict: Verdict, run: Run | None = None, within: float = 0.0
+    ) -> None:
         """Hand over the outcome. What became of it is told when it is written, not before."""
 
         def done(settled: Settled) -> None:
@@ -258,7 +260,7 @@ class Shift:
             self._begun -= 1
             self._nothing_before = max(self._nothing_before, self._loop.time() + verdict.outcome.delay)
         self._unwritten += 1
-        self._crew.settler.put(delivery, verdict.outcome, done)
+        self._crew.settler.put(delivery, verdict.outcome, done, within)
 
     def _give_back_parked(self) -> None:
         """Give back what waited too long for a slot, and claim nothing ahead until the slots turn over."""

@@ -54,12 +54,12 @@ class Dropped(Parts):
 
 
 class _Hasty(Settler):
-    def put(self, delivery: Delivery, outcome: Outcome, done: Callable[[Settled], None]) -> None:
+    def put(self, delivery: Delivery, outcome: Outcome, done: Callable[[Settled], None], within: float = 0.0) -> None:
         """Write it, unless it is an interrupted run's: those come when the worker ends."""
         if isinstance(outcome, Again) and not outcome.counted and outcome.delay == 0.0:
             done(Settled.WRITTEN)
         else:
-            super().put(delivery, outcome, done)
+            super().put(delivery, outcome, done, within)
 
 
 class Trusting(Parts):
@@ -173,10 +173,12 @@ class Counting(Parts):
 
 
 class _Counting(Shift):
-    def _settle(self, delivery: Delivery, task: str, verdict: Verdict, run: Run | None = None) -> None:
+    def _settle(
+        self, delivery: Delivery, task: str, verdict: Verdict, run: Run | None = None, within: float = 0.0
+    ) -> None:
         if run is not None and isinstance(verdict.outcome, Again) and run.stop is Stop.SHUTDOWN:
             verdict = Verdict(Again(0.0, counted=True), verdict.error, verdict.duration)
-        super()._settle(delivery, task, verdict, run)
+        super()._settle(delivery, task, verdict, run, within)
 
 
 class Resigned(Parts):

@@ -8,7 +8,7 @@ from asyncdq.retry import RetryPolicy
 from asyncdq.worker.job import Job
 from asyncdq.worker.pool import ProcessPool
 
-from .bench import Bench, virtual
+from .bench import Bench, slow, virtual
 from .machine import ScriptedProcess
 from .tasks import separate
 
@@ -31,3 +31,19 @@ async def test_an_idle_process_that_has_ended_gets_no_job_before_it_is_gone() ->
     assert (await pool.run(JOB, timeout=None, started=lambda: None)).outcome == Done()
     assert len(made) == 2
     await pool.close()
+
+
+@virtual
+async def test_outcomes_wait_for_each_other_only_while_jobs_stand_in_line_for_a_process() -> None:
+    bench, others = Bench(), [f"{number}" for number in range(8)]
+    bench.network.next["settle"] = [slow(0.0001, 0.0001)] * 9
+    task = separate.using(queue="default")
+    await bench.put(task, "first", args=[0.5])
+    hired = bench.hire(process_pool_size=1)
+    await bench.until(lambda: bench.runs("first"), 10.0)
+    told = len(bench.calls(hired, "settle"))  # what was given back while the process started
+    await bench.put(task, *others, args=[0.004])
+    await bench.until(lambda: all(bench.ends("first", *others)), 10.0)
+    # Three end within 10 ms; when the last but one ends the last one leaves the line, and nothing waits any more.
+    assert [len(outcomes) for outcomes in bench.calls(hired, "settle")[told:]] == [3, 3, 2, 1]
+    await hired.retire()

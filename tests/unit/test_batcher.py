@@ -59,6 +59,31 @@ async def test_in_a_hurry_a_batch_goes_out_beside_what_is_under_way_if_that_is_n
     assert trips.batches[3:] == [[5, 6]]
 
 
+async def test_what_has_time_goes_with_the_next_that_has_none_or_when_its_time_is_over() -> None:
+    trips = Trips()
+    for _ in range(2):
+        trips.gate.release()
+    batcher = Batcher(trips.send, 100)
+    batcher.put(1, lambda _: None, within=3600.0)
+    await asyncio.sleep(0)
+    assert trips.batches == []
+    assert await batcher.call(2) == 20
+    batcher.put(3, lambda _: None, within=0.01)
+    batcher.put(4, lambda _: None, within=3600.0)
+    trips.begun.clear()
+    await trips.begun.wait()
+    assert trips.batches == [[1, 2], [3, 4]]
+
+
+async def test_what_has_time_is_sent_when_all_is_to_be_sent() -> None:
+    trips = Trips()
+    trips.gate.release()
+    batcher = Batcher(trips.send, 100)
+    batcher.put(1, lambda _: None, within=3600.0)
+    await batcher.drain()
+    assert trips.batches == [[1]]
+
+
 async def test_a_batch_never_exceeds_its_limit() -> None:
     trips = Trips()
     for _ in range(3):
