@@ -1,4 +1,4 @@
-"""Concurrent calls merged into one round trip, without waiting for more of them.
+"""Concurrent calls merged into one round trip; only who has time waits for more of them.
 
 While nothing is under way, an item goes out on the next turn of the event loop. What piles up while a
 round trip is under way goes out together when it returns. So a lone caller waits for nobody, and under
@@ -34,7 +34,7 @@ class Batcher(Generic[Item, Result]):
         self._pending: deque[tuple[Item, Callable[[Result | BaseException], None]]] = deque()
         self._sending: list[asyncio.Task[None]] = []
         self._gathering: asyncio.Task[None] | None = None  # it takes all that is put in until it begins
-        self._waiting: asyncio.TimerHandle | None = None  # for others, with whom a patient item goes
+        self._waiting: asyncio.TimerHandle | None = None  # ends the wait of items that have time
 
     def put(self, item: Item, done: Callable[[Result | BaseException], None], within: float = 0.0) -> None:
         """Send `item` with the next batch, `within` seconds if it has time; `done` hears the result or the error."""
@@ -97,6 +97,7 @@ class Batcher(Generic[Item, Result]):
         assert sending is not None
         try:
             while self._pending:
+                self._wait_no_longer()  # they go now
                 batch = [self._pending.popleft() for _ in range(min(len(self._pending), self._most))]
                 try:
                     results = await self._send([item for item, _ in batch])

@@ -6,9 +6,10 @@
 
 | file | what is in it |
 |---|---|
-| ours.py, rivals/, floors/ | the contenders: how each enqueues, and how its worker is started |
+| ours.py, events.py, rivals/, floors/ | the contenders: how each enqueues, and how its worker is started |
+| inside.py | asyncdq with its worker in the process that enqueues |
 | bodies.py, tally.py, contend.py | what a contender's environment runs: tasks, how they count themselves, producers |
-| contender.py, store.py, trial.py, usage.py | what the harness knows: commands, servers, processes, their costs |
+| contender.py, store.py, trial.py, usage.py, proxy.py | what the harness has: commands, servers, their costs |
 | workloads.py, throughput.py, latency.py, occupancy.py, bench.py | what is measured, and how |
 | rounds.py, results.py, flames.py | in which order, and what comes of it |
 | targets.py, table.py, page.py, bars.py | what was to be reached; the terminal, docs/benchmarks.md and its pictures |

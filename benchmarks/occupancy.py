@@ -14,7 +14,7 @@ WAVES = 30
 """Tasks for each slot."""
 
 FIRST = 10
-"""Of these, the ones that do not count: after a start all slots become free at one moment, again and again."""
+"""Of these, the ones that do not count: after the start all slots become free at the same moment, again and again."""
 
 
 def io(concurrency: int) -> Measure:
@@ -44,7 +44,7 @@ def io(concurrency: int) -> Measure:
 
 
 def rate_while_full(times: Sequence[float], concurrency: int) -> float:
-    """Starts per second until as many are left as there are slots: from then on some of them are empty."""
+    """Starts per second after the FIRST, until as many are left as there are slots: from then on some are empty."""
     first, full = FIRST * concurrency, len(times) - concurrency
     if full <= first:
         return 0.0

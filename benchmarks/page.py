@@ -37,9 +37,14 @@ added up over the processes of the worker (W6); `start s` is from the start of t
 `asyncdq` has default settings, and so writes a log line per task, up to a thousand a second; most rivals are run with
 a log level of warning. Events are off; `asyncdq-events` is the same with events on the Redis that it works from.
 
+W3 has the producer in one process and the worker in another, as its rivals have. In `W3 inside` one process, and one
+event loop, does both, as an application on SQLite may do: asyncdq alone, and without log lines. What is wanted of
+SQLite is wanted "in process"; it is held against both.
+
 W4 is the rate while the slots are full: of thirty tasks for each slot the first ten do not count, in which all slots
-become free at the same moment, nor the last; `over` is by how many more tasks than slots ran at once, and who has any
-is not counted among the rivals. In W5 asyncdq has its default slots and two processes, and its rivals two processes.
+become free at the same moment after the start, and the last one does not either; `over` is by how many more tasks than
+slots ran at once, and who has any is not counted among the rivals. In W5 asyncdq has its default slots and two
+processes, and its rivals two processes. W10 has a millisecond on the way to the server, and another on the way back.
 
 Left out: AsyncTasQ, whose releases want Python 3.12. RQ and Celery are left out at concurrency 100, where they would be
 100 processes. The backlog of W7 is a million, on RabbitMQ 200,000, on SQS 20,000.

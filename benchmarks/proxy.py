@@ -47,7 +47,11 @@ def main(url: str, delay: float) -> None:
         print(listening.getsockname()[1], flush=True)
         while True:
             client, _ = listening.accept()
-            server = socket.create_connection((place.hostname, place.port))
+            try:
+                server = socket.create_connection((place.hostname, place.port))
+            except OSError:
+                client.close()
+                continue
             for source, target in ((client, server), (server, client)):
                 source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=carry, args=(source, target, delay), daemon=True).start()

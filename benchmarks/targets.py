@@ -151,6 +151,8 @@ WANTED: dict[str, dict[str, float]] = {
         "cpu": 40,
         "c100": 40_000,
         "c100 of floor": 0.5,
+        "p50": 0.5,
+        "p99": 2,
         "p50 inside": 0.5,
         "p99 inside": 2,
         "io c1000": 98,

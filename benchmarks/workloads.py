@@ -35,7 +35,7 @@ FILE = ("sqlite", "sqs")
 """What no proxy stands in front of: a file, and an endpoint that its client names in another place."""
 
 SERVERS = ("redis", "postgres", "rabbitmq", "mysql", "sqs")
-"""What a worker is near to only in a network; a file is nearest to the process that wrote to it."""
+"""What every worker reaches over a connection: one in the producer's process is no nearer."""
 
 WORKLOADS = [
     Workload("W1", "awaited enqueues, one by one", "rate", "/s", enqueue("single", "W1"), floor=True),
@@ -67,11 +67,11 @@ WORKLOADS = [
     Workload("W8", "idle worker", "cpu_percent", "% CPU", idle, False, 1, 10),
     Workload("W9", "asyncdq --help", "help_s", "s", cold, False, 1, alone=True),
     Workload(
-        "W10 c10", "1 ms of latency, concurrency 10", "ratio", "", delayed(10), True, 1, 10, alone=True, without=FILE
+        "W10 c10", "1 ms each way, concurrency 10", "ratio", "", delayed(10), True, 1, 10, alone=True, without=FILE
     ),
     Workload(
         "W10 c100",
-        "1 ms of latency, concurrency 100",
+        "1 ms each way, concurrency 100",
         "ratio",
         "",
         delayed(100),

@@ -26,7 +26,7 @@ _log = logging.getLogger("asyncdq.worker")
 STUCK_AFTER = 5.0  # seconds after its end was asked for that a task is reported as stuck
 
 LINGER = 0.01
-"""Seconds for which the outcome of a process task waits for others, while jobs stand in line for its process."""
+"""Seconds for which the outcome of a process task waits for others, while enough jobs stand in line for a process."""
 
 _DONE = Done()
 _ANY = frozenset(Stop)
@@ -65,10 +65,10 @@ class Executor:
     def linger(self, run: Run) -> float:
         """Seconds for which the outcome of this run may wait for others.
 
-        While jobs stand in line for a process, the slot that it holds is not missed, and a round trip for each would
-        take its time from the cores that the tasks need.
+        While there is a job in line for each process, the slot that it holds is not missed, and a round trip for each
+        outcome would take its time from the cores that the tasks need. A suspect's must not wait.
         """
-        return LINGER if run.plan.task.process and self._pool.line else 0.0
+        return LINGER if run.plan.task.process and self._pool.behind and not run.suspect else 0.0
 
     async def _dispatch(self, run: Run, started: Callable[[Run], None]) -> Verdict | None:
         """The verdict if it was reached elsewhere; None if the task returned here."""

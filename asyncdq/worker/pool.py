@@ -49,9 +49,9 @@ class ProcessPool:
         self._closed = False
 
     @property
-    def line(self) -> int:
-        """How many jobs wait for a process."""
-        return len(self._line)
+    def behind(self) -> bool:
+        """Whether each process, when it becomes free, finds a job in line."""
+        return len(self._line) >= self._size
 
     async def run(self, job: Job, *, timeout: float | None, started: Callable[[], None]) -> Verdict:
         """Run the job when its turn comes; `started` is called then, and `timeout` (seconds) begins.

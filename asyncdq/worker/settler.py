@@ -56,7 +56,7 @@ class Settler:
         self.on_sent: Callable[[], None] = lambda: None
 
     def put(self, delivery: Delivery, outcome: Outcome, done: Callable[[Settled], None], within: float = 0.0) -> None:
-        """Write this outcome with the next batch, `within` so many seconds; `done` hears what became of it."""
+        """Write this outcome with the next batch, `within` seconds if it has time; `done` hears what became of it."""
 
         def hear(result: Settled | BaseException) -> None:
             if isinstance(result, BaseException):

@@ -29,6 +29,9 @@ yourself; `make faults DRIVER=redis SEED=7` does one driver, with the choices of
 
 {legend}
 
+With `LONG=1` there is more of everything, and sixty workers are killed. There a task may be lost six times, not three,
+before it is buried, since of so many deaths chance gives some task three.
+
 Before its scenarios, each driver has to pass the self-check: bugs are planted into the workers, and the run fails if
 the ledger does not show each of them.
 """

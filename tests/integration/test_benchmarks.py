@@ -19,7 +19,7 @@ from tests.servers.fixtures import skip_unless_selected
 def test_a_quick_run_counts_every_task_and_makes_a_page(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     skip_unless_selected("sqlite", request.config)
     with opened("sqlite") as store:
-        results = measured(store, Plan(("W1", "W2 c10"), (OURS,), rounds=1, seconds=0.05))
+        results = measured(store, Plan(("W1", "W2 c10", "W3 inside"), (OURS,), rounds=1, seconds=0.05))
     results.save(tmp_path)
     kept = Results.load_from(tmp_path / "sqlite.json")
     assert kept.cells == results.cells
@@ -28,6 +28,7 @@ def test_a_quick_run_counts_every_task_and_makes_a_page(tmp_path: Path, request:
     assert kept.median("W2 c10", OURS, "rate")
     assert kept.median("W2 c10", OURS, "lost") == 0
     assert kept.median("W2 c10", OURS, "doubled") == 0
+    assert kept.median("W3 inside", OURS, "lost") == 0
     assert {one.measure.workload for one in judged(kept)} >= {"W1", "W2 c10"}
     page.write(tmp_path, tmp_path / "page.md", tmp_path)
     assert "## sqlite" in (tmp_path / "page.md").read_text()

@@ -159,6 +159,21 @@ async def test_who_waits_on_a_queue_that_is_deleted_gets_what_comes_to_the_next_
     assert ids(await claim(driver)) == ["a"]
 
 
+async def test_a_queue_that_is_deleted_while_its_consumer_looks_is_made_again(
+    driver: RabbitMQDriver, channel: Any, url: str
+) -> None:
+    for number in range(20):  # the look comes before the word of the deletion, or after it
+        await driver.dequeue({"work": 1}, 1, LONG)
+        looks = driver.dequeue({"work": 1}, 1, LONG)
+        await asyncio.gather(looks, channel.queue_delete(f"{exchange(url)}:work"), return_exceptions=True)
+        assert await driver.dequeue({"work": 1}, 1, LONG) == []
+        async with RabbitMQDriver(url) as producer:
+            await producer.enqueue([message(f"{number}")])
+        (found,) = await claim(driver)
+        assert found.id == f"{number}"
+        assert await driver.settle([(found, Done())]) == []
+
+
 async def test_what_is_refused_while_channels_are_opened_does_not_cost_the_connection(url: str) -> None:
     async with RabbitMQDriver(url) as driver, RabbitMQDriver(url) as other:
         await driver.enqueue([message("a")])

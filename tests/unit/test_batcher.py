@@ -75,6 +75,23 @@ async def test_what_has_time_goes_with_the_next_that_has_none_or_when_its_time_i
     assert trips.batches == [[1, 2], [3, 4]]
 
 
+async def test_who_comes_with_a_trip_that_goes_anyway_leaves_no_wait_behind() -> None:
+    trips = Trips()
+    batcher = Batcher(trips.send, 100)
+    batcher.put(1, lambda _: None)
+    await trips.begun.wait()
+    answered = asyncio.Event()
+    batcher.put(2, lambda _: answered.set(), within=0.01)  # during the first trip: it goes with the second
+    for _ in range(2):
+        trips.gate.release()
+    await answered.wait()
+    assert trips.batches == [[1], [2]]
+    batcher.put(3, lambda _: None, within=3600.0)
+    await asyncio.sleep(0.02)  # longer than the wait that is over
+    assert trips.batches == [[1], [2]]
+    batcher.abandon()
+
+
 async def test_what_has_time_is_sent_when_all_is_to_be_sent() -> None:
     trips = Trips()
     trips.gate.release()
