@@ -212,8 +212,7 @@ class Consumer:
         lane = self._lanes.get(queue)
         if lane is not None and lane.alive and not lane.missing:
             return lane
-        if lane is not None and lane.missing:
-            opened.declared.discard(self._names.queue(queue))
+        opened.declared.discard(self._names.queue(queue))  # it may have been deleted, and the lane have ended of that
         await self._topology.queue(opened, queue)
         if lane is None or not lane.alive:
             lane = await self._new_lane(opened, queue)

@@ -60,7 +60,10 @@ class Executor:
             run.interrupt(Stop.SHUTDOWN)  # asyncio.run cancels every task of a loop that it tears down
         if run.stop is not None:
             _forget_cancellation()
-        return verdict or _verdict(run, raised, self._loop.time() - run.begun)
+        try:
+            return verdict or _verdict(run, raised, self._loop.time() - run.begun)
+        finally:
+            del raised  # its traceback holds this frame: a ring, as in shift.py
 
     def linger(self, run: Run) -> float:
         """Seconds for which the outcome of this run may wait for others.
@@ -130,8 +133,8 @@ class Executor:
             if not thread.done():
                 self.threads_left += 1
                 thread.add_done_callback(self._thread_ended)
-        if raised is not None:
-            raise raised
+        if raised:
+            raise raised.pop()  # all frames that it came through hold this list: with the error in it, they were a ring
 
     async def _in_process(
         self,
@@ -160,7 +163,7 @@ class Executor:
         finally:
             parked.cancel()
 
-    def _thread_ended(self, _: asyncio.Future[BaseException | None]) -> None:
+    def _thread_ended(self, _: asyncio.Future[list[BaseException]]) -> None:
         self.threads_left -= 1
 
     def _time_out(self, run: Run) -> None:
@@ -197,16 +200,16 @@ def _verdict(run: Run, error: BaseException | None, duration: float) -> Verdict 
     return Verdict(outcome, "" if error is None else one_line(error), duration)
 
 
-def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> BaseException | None:
-    """What the function raised, as a value: a future refuses to carry StopIteration, and would never be done."""
+def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[BaseException]:
+    """What the function raised, if it did: a future refuses to carry StopIteration, and would never be done."""
     try:
         result = function(*args, **kwargs)
     except BaseException as error:
-        return error
+        return [error]
     if inspect.iscoroutine(result):
         result.close()
-        return InvalidTask(f"{function.__qualname__} returned a coroutine that nobody awaits: write it with async def")
-    return None
+        return [InvalidTask(f"{function.__qualname__} returned a coroutine nobody awaits: write it with async def")]
+    return []
 
 
 def _forget_cancellation() -> None:

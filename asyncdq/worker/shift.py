@@ -216,6 +216,7 @@ class Shift:
         if run not in self._running:
             return  # left behind by a shutdown that had to end
         del self._running[run]
+        run.job = None  # whose context knows the run: a ring that only a garbage collection would free
         if verdict is None:
             self._suspicion.ended(run)
             self._leases.drop(run)

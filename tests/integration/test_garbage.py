@@ -1,0 +1,69 @@
+"""What a task leaves is freed when it ends: a ring of objects would lie until a collection, which stops all tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from asyncdq import Client, Task, Worker, task
+
+TASKS = 100
+
+
+@task(name="garbage.quick")
+async def quick() -> None: ...
+
+
+@task(name="garbage.waiting")
+async def waiting() -> None:
+    await asyncio.sleep(0.001)  # it is the task
+
+
+@task(name="garbage.limited", timeout=30)
+async def limited() -> None:
+    await asyncio.sleep(0.001)  # it is the task
+
+
+@task(name="garbage.failing", max_attempts=1)
+async def failing() -> None:
+    raise ValueError
+
+
+@task(name="garbage.late", max_attempts=1, timeout=0.01)
+async def late() -> None:
+    await asyncio.Event().wait()
+
+
+@task(name="garbage.threaded")
+def threaded() -> None: ...
+
+
+@task(name="garbage.failing_thread", max_attempts=1)
+def failing_thread() -> None:
+    raise ValueError
+
+
+@task(name="garbage.separate", process=True)
+def separate() -> None: ...
+
+
+@pytest.mark.parametrize("one", [quick, waiting, limited, failing, late, threaded, failing_thread, separate])
+async def test_a_task_leaves_no_rings(one: Task[..., Any, Any]) -> None:
+    async with Client("sqlite://:memory:") as client:
+
+        async def work() -> None:
+            await client.enqueue_many([one.bind() for _ in range(TASKS)])
+            await Worker(client.driver, burst=True, process_pool_size=1).start(handle_signals=False)
+
+        await work()
+        gc.collect()
+        gc.disable()
+        try:
+            await work()
+            found = gc.collect()
+        finally:
+            gc.enable()
+    assert found < 2 * TASKS  # a worker leaves some; each task left eleven
