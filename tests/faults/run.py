@@ -68,9 +68,14 @@ async def attempt(
         report = await scenario.run(Trial(ground, site, server, rng, scale, extra))
         if report.violations and not bug:
             kept = tempfile.mkdtemp(prefix="asyncdq-faults-kept-")
-            shutil.copytree(site.folder, kept, dirs_exist_ok=True)
+            shutil.copytree(site.folder, kept, ignore=_sockets, dirs_exist_ok=True)
     await asyncio.sleep(LOOK)  # so that the connections of a proxy come to their end before the event loop does
     return Row(ground.driver, scenario, report, seconds=time.monotonic() - began, kept=kept)
+
+
+def _sockets(folder: str, names: list[str]) -> set[str]:
+    """What cannot be copied: the workers on SQLite wake each other through sockets beside the file."""
+    return {name for name in names if Path(folder, name).is_socket()}
 
 
 def lines_of(row: Row) -> Iterable[str]:
