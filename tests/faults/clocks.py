@@ -17,13 +17,14 @@ from .trial import Trial
 async def due_together(trial: Trial) -> Report:
     """Thousands of tasks are due in the same second, and four workers wait for them."""
     await trial.ready(*(trial.worker(concurrency=25) for _ in range(4)))
-    due = time.time() + (1.0 + trial.scale.tasks / 2000) * trial.crowd
+    # A claim from a long queue takes the emulator of SQS ever longer: 50 s for 12,500 messages, 2 for 2,500.
+    tasks = min(trial.scale.tasks, 2_500) if "tables" in trial.ground.lacks else trial.scale.tasks
+    due = time.time() + (1.0 + tasks / 2000) * trial.crowd
     task = jobs.mark.using(run_at=datetime.fromtimestamp(due, UTC))
-    for start in range(0, trial.scale.tasks, 1000):
-        count = min(1000, trial.scale.tasks - start)
-        await trial.enqueue((task.bind() for _ in range(count)), Promise(due=due))
+    for start in range(0, tasks, 1000):
+        await trial.enqueue((task.bind() for _ in range(min(1000, tasks - start))), Promise(due=due))
     await trial.finished()
-    return await trial.report(Bounds(duplicates=0, late=2.0 + trial.scale.tasks / 1000))
+    return await trial.report(Bounds(duplicates=0, late=2.0 + tasks / 1000))
 
 
 async def retried(trial: Trial) -> Report:
