@@ -17,8 +17,7 @@ from .trial import Trial
 async def due_together(trial: Trial) -> Report:
     """Thousands of tasks are due in the same second, and four workers wait for them."""
     await trial.ready(*(trial.worker(concurrency=25) for _ in range(4)))
-    # A claim from a long queue takes the emulator of SQS ever longer: 50 s for 12,500 messages, 2 for 2,500.
-    tasks = min(trial.scale.tasks, 2_500) if "tables" in trial.ground.lacks else trial.scale.tasks
+    tasks = min(trial.scale.tasks, trial.ground.longest)
     due = time.time() + (1.0 + tasks / 2000) * trial.crowd
     task = jobs.mark.using(run_at=datetime.fromtimestamp(due, UTC))
     for start in range(0, tasks, 1000):
