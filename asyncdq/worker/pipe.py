@@ -90,30 +90,52 @@ class ProcessEnd:
         return data
 
 
-class WorkerEnd(asyncio.Protocol):
-    """The worker's end: never blocks the event loop. `lost` is called once, when the pipe is closed."""
+class Inbox:
+    """The frames that belong together, such as all that a process says about one job."""
 
-    def __init__(self, lost: Callable[[], None]) -> None:
+    def __init__(self) -> None:
+        self._frames: deque[Frame] = deque()
+        self._reader: asyncio.Future[None] | None = None
+        self._ended = False
+
+    def put(self, frame: Frame) -> None:
+        """A frame has come."""
+        self._frames.append(frame)
+        self._wake()
+
+    def end(self) -> None:
+        """None will come any more."""
+        self._ended = True
+        self._wake()
+
+    async def next(self) -> Frame:
+        """The next frame. EOFError if there will be none."""
+        while not self._frames:
+            if self._ended:
+                raise EOFError("the process has closed the pipe")
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        return self._frames.popleft()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+
+class WorkerEnd(asyncio.Protocol):
+    """The worker's end: never blocks the event loop. `heard` gets each frame, `lost` hears once of the end."""
+
+    def __init__(self, heard: Callable[[Frame], None], lost: Callable[[], None]) -> None:
+        self._on_heard = heard
         self._on_lost = lost
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._frames: deque[Frame] = deque()
-        self._reader: asyncio.Future[None] | None = None
         self.lost = False
 
     def send(self, frame: Frame) -> None:
         """Write a frame in the background; into a closed pipe, nothing."""
         if self._transport is not None:
             self._transport.write(frame.packed())
-
-    async def receive(self) -> Frame:
-        """The next frame. EOFError if the process has closed its end, or is gone."""
-        while not self._frames:
-            if self.lost:
-                raise EOFError("the process has closed the pipe")
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
-        return self._frames.popleft()
 
     def close(self) -> None:
         """Tell the process to end, after what has been sent."""
@@ -128,13 +150,11 @@ class WorkerEnd(asyncio.Protocol):
         """Part of asyncio.Protocol."""
         self._buffer += data
         while (frame := self._cut()) is not None:
-            self._frames.append(frame)
-            self._wake()
+            self._on_heard(frame)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio.Protocol."""
         self.lost = True
-        self._wake()
         self._on_lost()
 
     def _cut(self) -> Frame | None:
@@ -147,7 +167,3 @@ class WorkerEnd(asyncio.Protocol):
         body = bytes(self._buffer[_HEADER.size : end])
         del self._buffer[:end]
         return Frame(Kind(kind), body)
-
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)

@@ -12,14 +12,38 @@ import pickle
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 
 from ..context import Sender
 from ..errors import ConfigurationError, ExecutionError, ProcessDied, SerializationError, TaskTimeout
 from ..retry import decide, one_line
 from .job import Job, Verdict
-from .pipe import Frame, Kind
+from .pipe import Frame, Inbox, Kind
 from .process import PoolProcess
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """A job in line. `placed` is done when a process has begun it, or never will."""
+
+    frame: Frame
+    started: Callable[[], None]
+    placed: asyncio.Future[tuple[PoolProcess, Inbox]] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def take(self, child: PoolProcess) -> bool:
+        """Begin it on this process, unless it is too late for that."""
+        if self.placed.done():
+            return False
+        try:
+            self.started()
+        except asyncio.CancelledError:
+            self.placed.cancel()
+            return False
+        self.placed.set_result((child, child.take(self.frame)))
+        return True
 
 
 class ProcessPool:
@@ -45,7 +69,7 @@ class ProcessPool:
         self._start = start
         self._children: set[PoolProcess] = set()  # all that are not gone
         self._idle: list[PoolProcess] = []
-        self._line: deque[asyncio.Future[PoolProcess]] = deque()
+        self._line: deque[_Turn] = deque()
         self._closed = False
 
     @property
@@ -60,21 +84,18 @@ class ProcessPool:
         TaskTimeout, ProcessDied if the process ends by itself or cannot be started, SerializationError
         if the job cannot be written, and ExecutionError if the pool is closed.
         """
-        frame = _frame_of(job)
-        child = await self._next_child()
+        child, inbox = await self._begin(_Turn(_frame_of(job), started))
         timer = asyncio.timeout(timeout)
         try:
-            started()
             async with timer:
-                reply = await child.execute(frame, self._sender)
+                reply = await child.reply(inbox, self._sender)
         except BaseException as error:
-            await child.end()
+            await child.end(inbox)
             if isinstance(error, TimeoutError) and timer.expired():
                 raise TaskTimeout(f"{job.current.name} was ended by its timeout of {timeout:g} s") from None
             if isinstance(error, EOFError):
                 raise ProcessDied(f"the process that ran {job.current.name} {child.epitaph}") from None
             raise
-        self._take_back(child)
         return _verdict(job, reply)
 
     async def close(self) -> None:
@@ -91,25 +112,23 @@ class ProcessPool:
         if self._children:
             await asyncio.wait([child.gone for child in self._children])
 
-    async def _next_child(self) -> PoolProcess:
+    async def _begin(self, turn: _Turn) -> tuple[PoolProcess, Inbox]:
         if self._closed:
             raise _closed()
         if not self._size:
             raise ExecutionError("this worker has no process pool: start it with a process_pool_size of 1 or more")
-        while self._idle:
-            child = self._idle.pop()  # the one that was used last: its memory is warm
-            if not child.leaving:
-                return child
-        turn: asyncio.Future[PoolProcess] = asyncio.get_running_loop().create_future()
         self._line.append(turn)
+        while self._idle and not turn.placed.done():
+            self._offer(self._idle.pop())  # the one that was used last: its memory is warm
         self._staff()
         try:
-            return await turn
+            return await turn.placed
         except asyncio.CancelledError:
             if turn in self._line:
                 self._line.remove(turn)
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._offer(turn.result())  # handed over in the very moment of the cancellation
+            if turn.placed.done() and not turn.placed.cancelled() and turn.placed.exception() is None:
+                child, inbox = turn.placed.result()  # begun in the very moment of the cancellation
+                await child.end(inbox)
             raise
 
     def _staff(self) -> None:
@@ -121,6 +140,7 @@ class ProcessPool:
                 self._refuse_first(ProcessDied(f"no process could be started for this task: {one_line(error)}"))
                 continue
             self._children.add(child)
+            child.on_free = self._take_back
             child.gone.add_done_callback(partial(self._bury, child))
             child.booted = asyncio.get_running_loop().create_task(self._boot(child))
 
@@ -135,11 +155,10 @@ class ProcessPool:
 
     def _offer(self, child: PoolProcess) -> None:
         while self._line and not child.leaving:
-            turn = self._line.popleft()
-            if not turn.done():
-                turn.set_result(child)
+            if self._line.popleft().take(child):
                 return
-        self._idle.append(child)
+        if not child.leaving:
+            self._idle.append(child)
 
     def _take_back(self, child: PoolProcess) -> None:
         child.jobs += 1
@@ -165,8 +184,8 @@ class ProcessPool:
     def _refuse_first(self, error: ExecutionError) -> None:
         while self._line:
             turn = self._line.popleft()
-            if not turn.done():
-                turn.set_exception(error)
+            if not turn.placed.done():
+                turn.placed.set_exception(error)
                 return
 
 

@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnProcess
@@ -16,7 +17,9 @@ from multiprocessing.context import SpawnProcess
 from ..context import Sender
 from ..errors import ConfigurationError
 from .child import QUIET, serve
-from .pipe import Frame, Kind, WorkerEnd, refusal
+from .pipe import Frame, Inbox, Kind, WorkerEnd, refusal
+
+_LAST = frozenset({Kind.VERDICT, Kind.UNREADABLE})  # what a process says of a job at the end of it
 
 PATIENCE = 3.0  # seconds that a process may take to end by itself after its pipe is closed
 _SPAWN = multiprocessing.get_context("spawn")
@@ -26,8 +29,11 @@ class PoolProcess:
     """A process that runs one job at a time.
 
     It is `booting` until it has said that it is ready, `leaving` from when its pipe is closed or to be
-    closed, and `gone` when it has been reaped and nothing of it is open any more.
+    closed, and `gone` when it has been reaped and nothing of it is open any more. `on_free` is called in the moment
+    in which a job has ended: what is given to it then it begins without having slept.
     """
+
+    on_free: Callable[[PoolProcess], None]
 
     def __init__(self) -> None:
         """Start it, in the thread of the event loop: the kernel ends it when the thread that started it ends."""
@@ -37,10 +43,10 @@ class PoolProcess:
         self.jobs = 0
         self.booted: asyncio.Task[None] | None = None
         self.epitaph = "is alive"
-        self._busy = False
+        self._inbox: Inbox | None = None  # that of the job which it runs
         self._reaped = False
         self._patience: asyncio.TimerHandle | None = None
-        self._pipe = WorkerEnd(self._pipe_lost)
+        self._pipe = WorkerEnd(self._heard, self._pipe_lost)
         self._socket, theirs = socket.socketpair()
         with theirs:
             try:
@@ -57,21 +63,26 @@ class PoolProcess:
     async def boot(self) -> None:
         """Return when it can take a job. EOFError if it ended before."""
         self._socket.setblocking(False)
+        self._inbox = inbox = Inbox()
         await self.gone.get_loop().create_connection(lambda: self._pipe, sock=self._socket)
-        await self._pipe.receive()
+        await inbox.next()
+        self._inbox = None
         self.booting = False
 
-    async def execute(self, job: Frame, sender: Sender | None) -> Frame:
-        """Run the job, answering what it asks, and return the reply. EOFError, and it is gone, if there is none."""
-        self._busy = True
+    def take(self, job: Frame) -> Inbox:
+        """Begin this job; what the process says about it comes there."""
+        self._inbox = inbox = Inbox()
         self._pipe.send(job)
+        return inbox
+
+    async def reply(self, inbox: Inbox, sender: Sender | None) -> Frame:
+        """What it says at the end of a job, after answers to what it asks. EOFError, and it is gone, if nothing."""
         try:
-            while (frame := await self._pipe.receive()).kind is Kind.CALLS:
+            while (frame := await inbox.next()).kind is Kind.CALLS:
                 self._pipe.send(await _answer(frame, sender))
         except EOFError:
             await asyncio.wait([self.gone])
             raise
-        self._busy = False
         return frame
 
     def leave(self) -> None:
@@ -86,8 +97,10 @@ class PoolProcess:
                 os.killpg(self._pid, signal.SIGKILL)
             self._process.kill()
 
-    async def end(self) -> None:
-        """Kill it and return when it is gone; a cancellation is held back until then."""
+    async def end(self, inbox: Inbox) -> None:
+        """Kill it if it runs this job, and return when it is gone; a cancellation is held back until then."""
+        if self._inbox is not inbox:
+            return  # that job has ended, and it may have another
         self.kill()
         cancelled: asyncio.CancelledError | None = None
         while not self.gone.done():
@@ -98,15 +111,26 @@ class PoolProcess:
         if cancelled is not None:
             raise cancelled
 
+    def _heard(self, frame: Frame) -> None:
+        inbox = self._inbox
+        if inbox is None:
+            return
+        inbox.put(frame)
+        if frame.kind in _LAST:
+            self._inbox = None
+            self.on_free(self)
+
     def _pipe_lost(self) -> None:
         self.leaving = True
+        if self._inbox is not None:
+            self._inbox.end()
         if self._reaped:
             self._set_gone()
         else:
             self._patience = self.gone.get_loop().call_later(PATIENCE, self.kill)
 
     def _ended(self) -> None:
-        if self._busy:
+        if self._inbox is not None:
             self.kill()  # what its task has started, before another attempt can start
         self.gone.get_loop().remove_reader(self._watch)
         os.close(self._watch)

@@ -8,15 +8,13 @@ import pickle
 import random
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from asyncdq import context
-from asyncdq.context import Sender
 from asyncdq.message import Done
 from asyncdq.retry import decide, one_line
 from asyncdq.task import registry
 from asyncdq.worker.job import Job, Verdict
-from asyncdq.worker.pipe import Frame, Kind
+from asyncdq.worker.pipe import Frame, Inbox, Kind
 from asyncdq.worker.process import PoolProcess
 
 from .blocking import Span, measured
@@ -42,7 +40,9 @@ class ScriptedProcess(PoolProcess):
         self.jobs = 0
         self.booted: asyncio.Task[None] | None = None
         self.epitaph = "was killed"
+        self._inbox: Inbox | None = None
         self._worker = PROCESS.get()
+        self._context = contextvars.copy_context()
         self._span: Span | None = None
 
     async def boot(self) -> None:
@@ -52,16 +52,12 @@ class ScriptedProcess(PoolProcess):
             raise EOFError
         self.booting = False
 
-    async def execute(self, job: Frame, sender: Sender | None) -> Frame:
-        """Run the function, and reply when its seconds are over. EOFError if it died."""
-        reply: asyncio.Future[Frame] = self._loop.create_future()
-        verdict, self._span = contextvars.copy_context().run(measured, partial(_run, job.read()))
-        self._loop.call_later(self._span.seconds, self._end, reply, verdict, context=OUTSIDE)
-        ends: list[asyncio.Future[Any]] = [reply, self.gone]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if not reply.done():
-            raise EOFError
-        return reply.result()
+    def take(self, job: Frame) -> Inbox:
+        """Run the function, and reply when its seconds are over."""
+        self._inbox = inbox = Inbox()
+        verdict, self._span = self._context.copy().run(measured, partial(_run, job.read()))
+        self._loop.call_later(self._span.seconds, self._end, verdict, context=OUTSIDE)
+        return inbox
 
     def leave(self) -> None:
         """Let it end by itself."""
@@ -72,7 +68,7 @@ class ScriptedProcess(PoolProcess):
         """End it."""
         self._loop.call_later(DEATH, self._die, context=OUTSIDE)
 
-    def _end(self, reply: asyncio.Future[Frame], verdict: Verdict | None) -> None:
+    def _end(self, verdict: Verdict | None) -> None:
         if self._span is None or (self._worker is not None and self._worker.dead):
             return
         if verdict is None:
@@ -81,13 +77,16 @@ class ScriptedProcess(PoolProcess):
             self._span.note(self._span.how)
             verdict = replace(verdict, duration=self._span.seconds)
             self._span = None
-            reply.set_result(Frame(Kind.VERDICT, pickle.dumps(verdict)))
+            frame = Frame(Kind.VERDICT, pickle.dumps(verdict))
+            self._loop.call_soon(self._heard, frame, context=self._context)  # a frozen worker hears it later
 
     def _die(self) -> None:
         if self._span is not None:
             self._span.note("killed")
             self._span = None
         self.leaving = True
+        if self._inbox is not None:
+            self._inbox.end()
         self._set_gone()
 
     def _set_gone(self) -> None:

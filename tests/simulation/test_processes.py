@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
 from asyncdq.context import CurrentTask
 from asyncdq.message import Done
 from asyncdq.retry import RetryPolicy
-from asyncdq.worker.job import Job
+from asyncdq.worker.job import Job, Verdict
 from asyncdq.worker.pool import ProcessPool
 
 from .bench import Bench, slow, virtual
@@ -18,6 +21,58 @@ JOB = Job(separate.module, separate.qualname, (1.0,), {}, CURRENT, RetryPolicy()
 
 @virtual
 async def test_an_idle_process_that_has_ended_gets_no_job_before_it_is_gone() -> None:
+    pool, made = one_process()
+    await pool.run(JOB, timeout=None, started=lambda: None)
+    made[0].leave()
+    assert (await pool.run(JOB, timeout=None, started=lambda: None)).outcome == Done()
+    assert len(made) == 2
+    await pool.close()
+
+
+@virtual
+async def test_a_run_that_is_cancelled_in_the_moment_of_its_end_leaves_the_process_to_the_next() -> None:
+    pool, made = one_process()
+    first = begin(pool, lambda: None)
+    second = begin(pool, lambda: cancelled.append(first.cancel()))
+    cancelled: list[bool] = []
+    assert (await second).outcome == Done()
+    assert cancelled == [True]
+    assert first.cancelled()
+    assert len(made) == 1
+    await pool.close()
+
+
+@virtual
+async def test_a_job_for_which_it_is_too_late_when_its_turn_comes_costs_no_process() -> None:
+    pool, made = one_process()
+    first, late, last = begin(pool, lambda: None), begin(pool, too_late), begin(pool, lambda: None)
+    assert [(await each).outcome for each in (first, last)] == [Done(), Done()]
+    assert late.cancelled()
+    late = begin(pool, too_late)  # also if the process is idle
+    await asyncio.wait([late])
+    assert late.cancelled()
+    assert (await begin(pool, lambda: None)).outcome == Done()
+    assert len(made) == 1
+    await pool.close()
+
+
+@virtual
+async def test_a_run_that_is_cancelled_in_the_moment_of_its_start_is_ended_with_its_process() -> None:
+    pool, made = one_process()
+    first = begin(pool, lambda: None)
+    second = begin(pool, lambda: soon(second.cancel))
+    third = begin(pool, lambda: None)
+    assert (await first).outcome == Done()
+    await asyncio.wait([second])
+    assert second.cancelled()
+    assert made[0].gone.done()
+    assert (await third).outcome == Done()
+    assert len(made) == 2
+    await pool.close()
+
+
+def one_process() -> tuple[ProcessPool, list[ScriptedProcess]]:
+    """A pool of one, and the processes that it has started."""
     Bench()
     made: list[ScriptedProcess] = []
 
@@ -25,12 +80,21 @@ async def test_an_idle_process_that_has_ended_gets_no_job_before_it_is_gone() ->
         made.append(ScriptedProcess())
         return made[-1]
 
-    pool = ProcessPool(1, start=start)
-    await pool.run(JOB, timeout=None, started=lambda: None)
-    made[0].leave()
-    assert (await pool.run(JOB, timeout=None, started=lambda: None)).outcome == Done()
-    assert len(made) == 2
-    await pool.close()
+    return ProcessPool(1, start=start), made
+
+
+def begin(pool: ProcessPool, started: Callable[[], None]) -> asyncio.Task[Verdict]:
+    """A run in the background."""
+    return asyncio.create_task(pool.run(JOB, timeout=None, started=started))
+
+
+def soon(what: Callable[[], object]) -> None:
+    """In this turn of the event loop, before who is woken now."""
+    asyncio.get_running_loop().call_soon(what)
+
+
+def too_late() -> None:
+    raise asyncio.CancelledError
 
 
 @virtual
