@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, cast
 
 from ..errors import ConfigurationError, MissingExtra
@@ -13,12 +14,16 @@ from .base import BaseDriver
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Where a driver lives: its name, module and class, and the extra with its client library."""
+    """Where a driver lives: its name, module and class, and the extra with its client library.
+
+    `later` is a package that the module imports no sooner than it connects.
+    """
 
     name: str
     module: str
     class_name: str
     extra: str = ""
+    later: str = ""
 
     def load(self) -> type[BaseDriver]:
         """The driver's class. Raises `MissingExtra` if its client library is not installed."""
@@ -28,8 +33,13 @@ class Backend:
             ours = (error.name or "").partition(".")[0] == "asyncdq"
             if ours or not self.extra:
                 raise
-            raise MissingExtra(f"the {self.name} driver", self.extra) from error
+            raise self._missing() from error
+        if self.later and find_spec(self.later) is None:
+            raise self._missing()
         return cast("type[BaseDriver]", getattr(module, self.class_name))
+
+    def _missing(self) -> MissingExtra:
+        return MissingExtra(f"the {self.name} driver", self.extra)
 
 
 BACKENDS = (
@@ -38,7 +48,7 @@ BACKENDS = (
     Backend("postgres", "asyncdq.drivers.postgres", "PostgresDriver", extra="postgres"),
     Backend("mysql", "asyncdq.drivers.mysql", "MySQLDriver", extra="mysql"),
     Backend("rabbitmq", "asyncdq.drivers.rabbitmq", "RabbitMQDriver", extra="rabbitmq"),
-    Backend("sqs", "asyncdq.drivers.sqs", "SQSDriver", extra="sqs"),
+    Backend("sqs", "asyncdq.drivers.sqs", "SQSDriver", extra="sqs", later="aiobotocore"),
 )
 """All there are: a driver that is not in this table does not exist."""
 

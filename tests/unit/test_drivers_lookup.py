@@ -109,6 +109,12 @@ def test_a_missing_client_library_is_named_by_its_extra(tmp_path: Path, monkeypa
         backend.load()
 
 
+def test_a_client_library_that_is_imported_later_is_missed_at_once() -> None:
+    backend = Backend("carrier", "asyncdq.drivers.sqlite", "SQLiteDriver", extra="pigeon", later="a_library_not_there")
+    with pytest.raises(MissingExtra, match=r"pip install 'asyncdq\[pigeon\]'"):
+        backend.load()
+
+
 def test_a_module_of_ours_that_is_missing_is_not_taken_for_a_library() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"asyncdq\.drivers\.carrier"):
         Backend("carrier", "asyncdq.drivers.carrier", "CarrierDriver", extra="pigeon").load()
