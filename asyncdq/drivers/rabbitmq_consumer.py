@@ -102,15 +102,12 @@ class Consumer:
     def owned(self, delivery: Delivery) -> bool:
         """Whether it is still ours to settle, or is being settled."""
         lane, tag = self._find(delivery)
-        return lane is not None and tag in lane.unsettled
+        return lane is not None and tag in lane.held
 
     def begin(self, delivery: Delivery) -> bool:
         """Whether this call may settle it: nobody else can from now on."""
         lane, tag = self._find(delivery)
-        if lane is None or tag not in lane.unsettled or tag in lane.settling:
-            return False
-        lane.settling.add(tag)
-        return True
+        return lane is not None and lane.held.begin(tag)
 
     async def check(self, deliveries: Iterable[Delivery]) -> None:
         """After a long silence, see whether the broker still knows us; who does not ask settles what is not his."""
@@ -122,7 +119,7 @@ class Consumer:
         for delivery in deliveries:
             lane, tag = self._find(delivery)
             if lane is not None:
-                lane.settling.discard(tag)
+                lane.held.undo(tag)
 
     async def finish(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Forget them for good; returns those that were not ours any more, so that nothing was sent.
@@ -151,7 +148,7 @@ class Consumer:
         for queue in names:
             lane = self._lanes.get(queue)
             if lane is not None and lane.alive:
-                self._frugal[queue] = max(1, len(lane.unsettled) - self.shelf.count(queue))
+                self._frugal[queue] = max(1, len(lane.held) - self.shelf.count(queue))
                 await within(self._link, lane.pause())
         for queue in names:
             if found := [delivery for _, delivery in self.shelf.clear(queue)]:
@@ -237,18 +234,18 @@ class Consumer:
         if not delivery.lost:
             return False
         lane, tag = self._find(delivery)
-        return lane is not None and lane.pushed(tag)
+        return lane is not None and lane.held.pushed(tag)
 
     def _total(self, lane: Lane, room: int) -> int:
         """How many of this queue may be with us, running or on the shelf."""
         if self._prefetch:
             return self._prefetch
-        needed = len(lane.unsettled) - self.shelf.count(lane.queue) + room
+        needed = len(lane.held) - self.shelf.count(lane.queue) + room
         return needed if self._frugal.get(lane.queue, 0) > 0 else 2 * needed
 
     def arrived(self, lane: Lane, message: Incoming, tag: int) -> None:
         """It goes to the shelf; what was fetched is the next one there."""
-        pushed = lane.pushed(tag)
+        pushed = lane.held.pushed(tag)
         put = self.shelf.put if pushed else self.shelf.put_first
         put(lane.queue, wire.delivery(lane.queue, message, (lane.number, tag), pushed=pushed), self._loop.time())
         if self._parking is None:

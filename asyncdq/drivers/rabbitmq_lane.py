@@ -22,8 +22,8 @@ from collections.abc import Callable, Collection
 from itertools import count
 from typing import Protocol
 
+from .rabbitmq_held import FETCHED, Held
 from .rabbitmq_link import Cancelled, Channel, Incoming, Opened
-from .rabbitmq_tags import Tags
 
 SETTLED_AFTER = 0.005
 """Seconds after the last arrival or acknowledgement in which more may be on its way."""
@@ -36,7 +36,6 @@ PATIENCE = 0.5
 
 _numbers = count(1)
 _MOST = 65535
-_FETCHED = 0  # the number of no consumer
 
 
 class Owner(Protocol):
@@ -59,9 +58,7 @@ class Lane:
         self.queue = queue
         self.number = next(_numbers)
         self.channel = channel
-        self.unsettled: dict[int, int] = {}  # tag -> which of our consumers got it
-        self.settling: set[int] = set()
-        self._tags = Tags()
+        self.held = Held()
         self.missing = False
         self._name = name
         self._redelivered = redelivered
@@ -74,7 +71,7 @@ class Lane:
         self._consuming = False
         self._cancelled_tag: str | None = None
         self._prefetch = 0
-        self._own = 0  # of `unsettled`, those of the last consumer
+        self._own = 0  # of `held`, those of the last consumer
         self._acknowledging = 0
         self._abandoned = False
         self._changing = asyncio.Lock()
@@ -109,10 +106,6 @@ class Lane:
         """Whether it is time to look for what came back."""
         return self._more or self._loop.time() - self._looked >= LOOK_AGAIN
 
-    def pushed(self, tag: int) -> bool:
-        """Whether this was pushed, and not fetched."""
-        return self.unsettled.get(tag, _FETCHED) != _FETCHED
-
     def touch(self) -> None:
         """Something was sent that may bring a delivery."""
         self._active = self._loop.time()
@@ -124,7 +117,7 @@ class Lane:
         """
         if not self._consuming:
             return False
-        old = len(self.unsettled) - self._own
+        old = len(self.held) - self._own
         return self._own < self._prefetch or buffered >= room or self._prefetch + old >= total
 
     async def supply(self, room: int, buffered: int, total: int) -> None:
@@ -134,7 +127,7 @@ class Lane:
                 return
             await self._stop()  # it has all that it may have: nothing is on its way
             # A consumer's prefetch counts its own deliveries only, those of the ones before it come on top.
-            self._prefetch = min(max(1, total - len(self.unsettled)), _MOST)
+            self._prefetch = min(max(1, total - len(self.held)), _MOST)
             self._consumer += 1
             self._own = 0
             number = self._consumer
@@ -154,7 +147,7 @@ class Lane:
         self._more = bool(message.message_count)
         if message.delivery_tag is None:
             return False
-        self._arrived(message.delivery_tag, _FETCHED)
+        self.held.add(message.delivery_tag, FETCHED)
         self._owner.arrived(self, message, message.delivery_tag)
         return True
 
@@ -185,16 +178,16 @@ class Lane:
 
     async def acknowledge(self, tags: Collection[int]) -> None:
         """Forget these messages for good. When it returns, the broker has heard it on a living channel."""
-        receivers = [self._forget(tag) for tag in tags]
+        receivers = [self.held.forget(tag) for tag in tags]
         self._acknowledging += 1
         try:
             async with self._changing:
                 self._own -= receivers.count(self._consumer)
                 rest = set(tags)
-                if (last := self._tags.take_oldest(rest)) is not None:
+                if (last := self.held.take_oldest(rest)) is not None:
                     await self.channel.basic_ack(last, multiple=True, wait=False)
                 for tag in rest:
-                    self._tags.take(tag)
+                    self.held.take(tag)
                     await self.channel.basic_ack(tag, wait=False)
             await self.channel.basic_qos(prefetch_count=self._prefetch)
         finally:
@@ -212,15 +205,6 @@ class Lane:
         self._owner.ended(self)
         return asyncio.ensure_future(self.channel.close(ConnectionResetError("the channel is not used any more")))
 
-    def _arrived(self, tag: int, consumer: int) -> None:
-        self.unsettled[tag] = consumer
-        self._tags.add(tag)
-
-    def _forget(self, tag: int) -> int:
-        """This one is settled; returns which consumer got it."""
-        self.settling.discard(tag)
-        return self.unsettled.pop(tag, 0)
-
     async def _stop(self) -> None:
         if self._consuming:
             self._consuming = False
@@ -228,7 +212,7 @@ class Lane:
 
     async def _receive(self, message: Incoming) -> None:
         tag = message.delivery_tag or 0
-        self._arrived(tag, self._consumer)
+        self.held.add(tag, self._consumer)
         self._own += 1
         self.touch()
         self._owner.arrived(self, message, tag)
