@@ -42,7 +42,10 @@ def serve(sock: socket.socket, worker: int) -> None:
     with suppress(EOFError, OSError), closing(ProcessEnd(sock)) as pipe:
         pipe.send(Frame(Kind.READY))
         while True:
-            reply = _reply(pipe.receive(), pipe)
+            frame = pipe.receive()
+            if frame.kind is not Kind.JOB:
+                continue  # answers what the last task asked, and did not wait for
+            reply = _reply(frame, pipe)
             if os.getpid() != own:
                 os._exit(0)  # a task forked, and this is the copy: the pipe is not its own
             pipe.send(reply)

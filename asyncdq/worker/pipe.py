@@ -3,7 +3,8 @@
     worker -> process   JOB: a Job; STORED or REFUSED: the answer to CALLS
     process -> worker   READY, once; then for each JOB any number of CALLS, and VERDICT or UNREADABLE
 
-The two take turns. So each end reads when it expects something, and no frame needs a number.
+The two take turns, so no frame needs a number. Only the answer to CALLS may find that nobody waits for it any more,
+if something made the task end meanwhile: then it is not sent, or comes before the next JOB and is passed by.
 """
 
 from __future__ import annotations

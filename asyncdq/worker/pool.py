@@ -42,6 +42,9 @@ class _Turn:
         except asyncio.CancelledError:
             self.placed.cancel()
             return False
+        except BaseException as error:  # a log handler of the user's may raise anything
+            self.placed.set_exception(error)
+            return False
         self.placed.set_result((child, child.take(self.frame)))
         return True
 
@@ -80,6 +83,8 @@ class ProcessPool:
     async def run(self, job: Job, *, timeout: float | None, started: Callable[[], None]) -> Verdict:
         """Run the job when its turn comes; `started` is called then, and `timeout` (seconds) begins.
 
+        `started` is called by the event loop, in the moment in which a process is free. If it raises, the job is not
+        run, and so does this: CancelledError says that it is too late for it.
         A job whose run is cancelled or timed out is ended with its process before this returns. Raises
         TaskTimeout, ProcessDied if the process ends by itself or cannot be started, SerializationError
         if the job cannot be written, and ExecutionError if the pool is closed.
@@ -90,8 +95,10 @@ class ProcessPool:
             async with timer:
                 reply = await child.reply(inbox, self._sender)
         except BaseException as error:
-            await child.end(inbox)
+            ended = await child.end(inbox)
             if isinstance(error, TimeoutError) and timer.expired():
+                if not ended:  # its verdict came in that very moment
+                    return _verdict(job, await child.reply(inbox, self._sender))
                 raise TaskTimeout(f"{job.current.name} was ended by its timeout of {timeout:g} s") from None
             if isinstance(error, EOFError):
                 raise ProcessDied(f"the process that ran {job.current.name} {child.epitaph}") from None

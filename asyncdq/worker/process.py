@@ -28,9 +28,9 @@ _SPAWN = multiprocessing.get_context("spawn")
 class PoolProcess:
     """A process that runs one job at a time.
 
-    It is `booting` until it has said that it is ready, `leaving` from when its pipe is closed or to be
-    closed, and `gone` when it has been reaped and nothing of it is open any more. `on_free` is called in the moment
-    in which a job has ended: what is given to it then it begins without having slept.
+    It is `booting` until it has said that it is ready, `leaving` from when it gets no more jobs because its pipe is to
+    be closed or it is to be killed, and `gone` when it has been reaped and nothing of it is open any more. `on_free` is
+    called in the moment in which a job has ended: what is given to it then it begins without having slept.
     """
 
     on_free: Callable[[PoolProcess], None]
@@ -79,7 +79,9 @@ class PoolProcess:
         """What it says at the end of a job, after answers to what it asks. EOFError, and it is gone, if nothing."""
         try:
             while (frame := await inbox.next()).kind is Kind.CALLS:
-                self._pipe.send(await _answer(frame, sender))
+                answer = await _answer(frame, sender)
+                if self._inbox is inbox:  # else the task has ended without it, as an alarm can make it do
+                    self._pipe.send(answer)
         except EOFError:
             await asyncio.wait([self.gone])
             raise
@@ -92,15 +94,19 @@ class PoolProcess:
 
     def kill(self) -> None:
         """End it and what its task has started; `gone` is set soon after."""
+        self.leaving = True
         if not self._reaped:
             with suppress(ProcessLookupError, PermissionError):  # too young to have a group, or a zombie
                 os.killpg(self._pid, signal.SIGKILL)
             self._process.kill()
 
-    async def end(self, inbox: Inbox) -> None:
-        """Kill it if it runs this job, and return when it is gone; a cancellation is held back until then."""
+    async def end(self, inbox: Inbox) -> bool:
+        """Kill it if it runs this job, and return when it is gone; a cancellation is held back until then.
+
+        False if the job has ended already: it may have another.
+        """
         if self._inbox is not inbox:
-            return  # that job has ended, and it may have another
+            return False
         self.kill()
         cancelled: asyncio.CancelledError | None = None
         while not self.gone.done():
@@ -110,6 +116,7 @@ class PoolProcess:
                 cancelled = error
         if cancelled is not None:
             raise cancelled
+        return True
 
     def _heard(self, frame: Frame) -> None:
         inbox = self._inbox

@@ -9,6 +9,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from asyncdq import context
@@ -124,6 +126,26 @@ def write_at_exit(path: str) -> None:
 def enqueue(*names: str) -> None:
     stored = context.sender.get().send_sync([Call(name, (), {}) for name in names])
     assert [enqueued.id for enqueued in stored] == list(names)
+
+
+def enqueue_until_an_alarm(name: str, rung: str, go: str) -> None:
+    """Then say so in `rung`, and end when there is a `go`."""
+    signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    with suppress(Alarm):
+        enqueue(name)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    write_pid(rung)
+    while not Path(go).exists():
+        time.sleep(0.01)  # between two looks
+
+
+class Alarm(Exception):
+    """A task has waited long enough."""
+
+
+def _ring(number: int, frame: object) -> None:
+    raise Alarm
 
 
 def enqueue_bytes(data: bytes) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from asyncdq.errors import (
     SerializationError,
     TaskTimeout,
 )
-from asyncdq.message import Again, Dead, Done
+from asyncdq.message import Again, Call, Dead, Done, Enqueued
 from asyncdq.worker.job import Job, Verdict
 from asyncdq.worker.pool import ProcessPool
 
@@ -211,6 +211,38 @@ async def test_a_task_enqueues_through_the_worker() -> None:
 async def test_an_enqueue_that_fails_raises_in_the_task(pool: ProcessPool, sent: Job, error: str) -> None:
     assert (await pool.run(sent, timeout=30, started=lambda: None)).error.startswith(error)
     assert (await run(pool, "enqueue", "after")).error == ""
+
+
+@pytest.mark.parametrize("end", ["before the answer", "behind the answer"])
+async def test_the_answer_that_a_task_has_not_waited_for_reaches_no_other(end: str, tmp_path: Path) -> None:
+    slow, rung, go = Slow(), tmp_path / "rung", tmp_path / "go"
+    pool = ProcessPool(1, sender=slow)
+    alarmed, _ = begin(pool, "enqueue_until_an_alarm", "a", str(rung), str(go))
+    after, started = begin(pool, "enqueue", "refused")
+    await until(rung.exists)
+    if end == "before the answer":
+        go.touch()
+        await asyncio.wait_for(started.wait(), 30)  # in the process in which the first one has ended
+    slow.may_answer.set()
+    await until(lambda: slow.calls)
+    go.touch()
+    assert (await alarmed).error == ""
+    assert (await after).error == "ConnectionLost: the backend is away"
+    assert (await run(pool, "enqueue", "b")).error == ""
+    await pool.close()
+    assert [call.name for call in slow.calls] == ["a", "b"]
+
+
+class Slow(Memory):
+    """Answers when it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+
+    async def send(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
+        await self.may_answer.wait()
+        return await super().send(calls)
 
 
 async def test_an_enqueue_without_a_client_says_so() -> None:

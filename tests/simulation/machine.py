@@ -66,6 +66,7 @@ class ScriptedProcess(PoolProcess):
 
     def kill(self) -> None:
         """End it."""
+        self.leaving = True
         self._loop.call_later(DEATH, self._die, context=OUTSIDE)
 
     def _end(self, verdict: Verdict | None) -> None:

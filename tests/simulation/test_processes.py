@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from asyncdq.context import CurrentTask
+from asyncdq.errors import TaskTimeout
 from asyncdq.message import Done
 from asyncdq.retry import RetryPolicy
 from asyncdq.worker.job import Job, Verdict
 from asyncdq.worker.pool import ProcessPool
 
 from .bench import Bench, slow, virtual
-from .machine import ScriptedProcess
+from .machine import DEATH, ScriptedProcess
 from .tasks import separate
 
 CURRENT = CurrentTask("a", separate.name, "default", 1, 3, None)
@@ -71,6 +74,38 @@ async def test_a_run_that_is_cancelled_in_the_moment_of_its_start_is_ended_with_
     await pool.close()
 
 
+@virtual
+async def test_a_verdict_in_the_moment_of_the_timeout_counts() -> None:
+    pool, made = one_process()
+    assert (await pool.run(JOB, timeout=1.0, started=lambda: None)).outcome == Done()
+    assert (await begin(pool, lambda: None)).outcome == Done()
+    assert len(made) == 1
+    await pool.close()
+
+
+@virtual
+async def test_a_process_that_was_killed_gets_no_other_job_when_its_verdict_still_comes() -> None:
+    pool, made = one_process()
+    late = asyncio.create_task(pool.run(JOB, timeout=1.0 - DEATH / 2, started=lambda: None))
+    assert (await begin(pool, lambda: None)).outcome == Done()
+    assert isinstance(late.exception(), TaskTimeout)
+    assert len(made) == 2
+    await pool.close()
+
+
+@virtual
+async def test_an_error_in_the_moment_of_the_start_is_that_of_its_run_alone() -> None:
+    pool, made = one_process()
+    first, broken, last = begin(pool, lambda: None), begin(pool, fail), begin(pool, lambda: None)
+    assert [(await each).outcome for each in (first, last)] == [Done(), Done()]
+    assert isinstance(broken.exception(), ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError):
+        await begin(pool, fail)  # also if the process is idle
+    assert (await begin(pool, lambda: None)).outcome == Done()
+    assert len(made) == 1
+    await pool.close()
+
+
 def one_process() -> tuple[ProcessPool, list[ScriptedProcess]]:
     """A pool of one, and the processes that it has started."""
     Bench()
@@ -91,6 +126,10 @@ def begin(pool: ProcessPool, started: Callable[[], None]) -> asyncio.Task[Verdic
 def soon(what: Callable[[], object]) -> None:
     """In this turn of the event loop, before who is woken now."""
     asyncio.get_running_loop().call_soon(what)
+
+
+def fail() -> None:
+    raise ZeroDivisionError
 
 
 def too_late() -> None:
