@@ -95,10 +95,8 @@ class ProcessPool:
             async with timer:
                 reply = await child.reply(inbox, self._sender)
         except BaseException as error:
-            ended = await child.end(inbox)
+            await child.end(inbox)
             if isinstance(error, TimeoutError) and timer.expired():
-                if not ended:  # its verdict came in that very moment
-                    return _verdict(job, await child.reply(inbox, self._sender))
                 raise TaskTimeout(f"{job.current.name} was ended by its timeout of {timeout:g} s") from None
             if isinstance(error, EOFError):
                 raise ProcessDied(f"the process that ran {job.current.name} {child.epitaph}") from None

@@ -100,13 +100,10 @@ class PoolProcess:
                 os.killpg(self._pid, signal.SIGKILL)
             self._process.kill()
 
-    async def end(self, inbox: Inbox) -> bool:
-        """Kill it if it runs this job, and return when it is gone; a cancellation is held back until then.
-
-        False if the job has ended already: it may have another.
-        """
+    async def end(self, inbox: Inbox) -> None:
+        """Kill it if it runs this job, and return when it is gone; a cancellation is held back until then."""
         if self._inbox is not inbox:
-            return False
+            return  # that job has ended, and it may have another
         self.kill()
         cancelled: asyncio.CancelledError | None = None
         while not self.gone.done():
@@ -116,7 +113,6 @@ class PoolProcess:
                 cancelled = error
         if cancelled is not None:
             raise cancelled
-        return True
 
     def _heard(self, frame: Frame) -> None:
         inbox = self._inbox

@@ -75,10 +75,11 @@ async def test_a_run_that_is_cancelled_in_the_moment_of_its_start_is_ended_with_
 
 
 @virtual
-async def test_a_verdict_in_the_moment_of_the_timeout_counts() -> None:
+async def test_a_timeout_in_the_moment_of_the_end_leaves_the_process_to_the_next() -> None:
     pool, made = one_process()
-    assert (await pool.run(JOB, timeout=1.0, started=lambda: None)).outcome == Done()
+    late = asyncio.create_task(pool.run(JOB, timeout=1.0, started=lambda: None))
     assert (await begin(pool, lambda: None)).outcome == Done()
+    assert isinstance(late.exception(), TaskTimeout)
     assert len(made) == 1
     await pool.close()
 
