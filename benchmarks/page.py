@@ -39,7 +39,9 @@ a log level of warning. Events are off; `asyncdq-events` is the same with events
 
 W3 has the producer in one process and the worker in another, as its rivals have. In `W3 inside` one process, and one
 event loop, does both, as an application on SQLite may do: asyncdq alone, and without log lines. What is wanted of
-SQLite is wanted "in process"; it is held against both.
+SQLite is wanted "in process"; it is held against both. `W3 half` sends each contender half of what it ran at
+concurrency 10, so the fast ones get more: `sent rate` is how many tasks a second. Producer, server and worker share two
+cores, and a worker that takes tasks one by one as they come needs more of them per task than one that drains a backlog.
 
 W4 is the rate while the slots are full: of thirty tasks for each slot the first ten do not count, in which all slots
 become free at the same moment after the start, and the last one does not either; `over` is by how many more tasks than

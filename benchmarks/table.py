@@ -8,7 +8,19 @@ from .contender import EVENTS, FLOOR, OURS
 from .results import Results
 from .workloads import WORKLOADS, Workload
 
-BESIDE = ("cpu_us", "server_us", "p95", "p99", "memory_mb", "start_s", "commands", "lost", "doubled", "over")
+BESIDE = (
+    "sent_rate",
+    "cpu_us",
+    "server_us",
+    "p95",
+    "p99",
+    "memory_mb",
+    "start_s",
+    "commands",
+    "lost",
+    "doubled",
+    "over",
+)
 """Numbers shown beside the headline of a workload."""
 
 
