@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect
 from collections.abc import Sequence
 
@@ -16,6 +17,9 @@ WAVES = 30
 FIRST = 10
 """Of these, the ones that do not count: after the start all slots become free at the same moment, again and again."""
 
+LONGEST = 60.0
+"""Seconds after which a contender is measured by what it has done: at the ceiling it takes three."""
+
 
 def io(concurrency: int) -> Measure:
     """The share of the ceiling, which is `concurrency` tasks per 100 ms, of tasks that wait."""
@@ -25,17 +29,17 @@ def io(concurrency: int) -> Measure:
         with trial_of(contender, bench.store) as trial:
             filled(bench, trial, count, "io")
             with trial.working(concurrency) as workers:
+                executed = workers.executions
                 workers.until_first()
-                before = workers.usage.cpu()
-                complete = workers.until_executed(count)
+                before, ends = workers.usage.cpu(), time.monotonic() + LONGEST
+                goes_on = workers.until(lambda: len(executed.ids) >= count or time.monotonic() > ends)
                 cpu = workers.usage.cpu() - before
-        executed = workers.executions
         rate = rate_while_full(executed.times, concurrency) * len(executed.ids) / max(1, len(executed.times))
         return {
             "share": rate * PAUSE / concurrency * 100,
             "rate": rate,
             "cpu_us": cpu / max(1, len(executed.ids)) * 1e6,
-            "lost": 0 if complete else count - len(executed.ids),
+            "lost": 0 if goes_on else count - len(executed.ids),
             "doubled": executed.doubled,
             "over": max(0, most_at_once(executed.times) - concurrency),
         }
@@ -44,11 +48,14 @@ def io(concurrency: int) -> Measure:
 
 
 def rate_while_full(times: Sequence[float], concurrency: int) -> float:
-    """Starts per second after the FIRST, until as many are left as there are slots: from then on some are empty."""
+    """Starts per second after the FIRST, until as many are left as there are slots: from then on some are empty.
+
+    Of who has not come so far: of all that it started.
+    """
     first, full = FIRST * concurrency, len(times) - concurrency
-    if full <= first:
-        return 0.0
     moments = sorted(times)
+    if full <= first:
+        return len(times) / max(PAUSE, moments[-1] - moments[0]) if moments else 0.0
     return (full - first) / max(PAUSE, moments[full] - moments[first])  # who starts all at once leaves no time between
 
 

@@ -63,6 +63,11 @@ def test_tasks_in_full_waves_are_the_whole_ceiling_and_no_more_than_the_slots() 
     assert most_at_once(times) == 10
 
 
+def test_who_is_too_slow_to_fill_the_slots_is_measured_by_all_that_it_started() -> None:
+    assert rate_while_full([0.5 * number for number in range(41)], 10) == pytest.approx(2.05)
+    assert rate_while_full([], 10) == 0
+
+
 def test_who_runs_more_at_a_time_than_it_was_told_is_found_out_and_is_no_rival() -> None:
     assert most_at_once([0.0] * 16 + [0.1] * 16) == 16
     assert rate_while_full([0.0] * 300, 10) == 1900  # not divided by nothing
