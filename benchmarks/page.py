@@ -50,7 +50,8 @@ has done. In W5 asyncdq has its default slots and two
 processes, and its rivals two processes. W10 has a millisecond on the way to the server, and another on the way back.
 
 Left out: AsyncTasQ, whose releases want Python 3.12. RQ and Celery are left out at concurrency 100, where they would be
-100 processes. The backlog of W7 is a million, on RabbitMQ 200,000, on SQS 20,000.
+100 processes. The backlog of W7 is a million, on RabbitMQ 200,000, on SQS 20,000. SQS is an emulator, whose answers
+take the longer the more messages it holds: that is what W4 at 1,000 and W7 show there, and no property of AWS.
 
 The load of the machine stands beside each driver: a number above the two cores means that other work took part of them.
 Then only ratios count, and of these only those of what was measured in one run: under each table stands what was not.
