@@ -141,6 +141,7 @@ class Relay:
     def __init__(self, pipe: ProcessEnd) -> None:
         self._pipe: ProcessEnd | None = pipe
         self._turn = threading.Lock()  # calls of several threads: each writes, and reads its own answer
+        self._owed = 0  # answers, one more than that of the last call for each that an alarm has interrupted
         self._process = os.getpid()
 
     async def send(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
@@ -172,7 +173,12 @@ class Relay:
             if self._pipe is None:
                 raise ExecutionError("the task has returned: what it leaves running can no longer enqueue through it")
             try:
+                self._owed += 1
                 self._pipe.send(calls)
-                return self._pipe.receive()
+                while True:
+                    answer = self._pipe.receive()
+                    self._owed -= 1
+                    if not self._owed:
+                        return answer
             except (EOFError, OSError) as error:
                 raise ConnectionLost("the worker is gone; whether the calls were stored is unknown") from error

@@ -128,8 +128,8 @@ def enqueue(*names: str) -> None:
     assert [enqueued.id for enqueued in stored] == list(names)
 
 
-def enqueue_until_an_alarm(name: str, rung: str, go: str) -> None:
-    """Then say so in `rung`, and end when there is a `go`."""
+def enqueue_until_an_alarm(name: str, rung: str, go: str, *others: str) -> None:
+    """Then say so in `rung`, wait for a `go`, and enqueue the others."""
     signal.signal(signal.SIGALRM, _ring)
     signal.setitimer(signal.ITIMER_REAL, 0.2)
     with suppress(Alarm):
@@ -138,6 +138,8 @@ def enqueue_until_an_alarm(name: str, rung: str, go: str) -> None:
     write_pid(rung)
     while not Path(go).exists():
         time.sleep(0.01)  # between two looks
+    for other in others:
+        enqueue(other)
 
 
 class Alarm(Exception):

@@ -233,6 +233,18 @@ async def test_the_answer_that_a_task_has_not_waited_for_reaches_no_other(end: s
     assert [call.name for call in slow.calls] == ["a", "b"]
 
 
+async def test_the_answer_that_a_task_has_not_waited_for_is_not_that_of_its_next_call(tmp_path: Path) -> None:
+    slow, rung, go = Slow(), tmp_path / "rung", tmp_path / "go"
+    pool = ProcessPool(1, sender=slow)
+    alarmed, _ = begin(pool, "enqueue_until_an_alarm", "a", str(rung), str(go), "b", "refused")
+    await until(rung.exists)
+    slow.may_answer.set()
+    go.touch()
+    assert (await alarmed).error == "ConnectionLost: the backend is away"
+    await pool.close()
+    assert [call.name for call in slow.calls] == ["a", "b"]
+
+
 class Slow(Memory):
     """Answers when it may."""
 
