@@ -18,6 +18,7 @@ from contextlib import closing, suppress
 from contextvars import copy_context
 from functools import cache
 from importlib import import_module
+from itertools import count
 from typing import Any
 
 from .. import context
@@ -30,6 +31,7 @@ from .pipe import Frame, Kind, ProcessEnd, refusal
 
 QUIET = frozenset({signal.SIGINT, signal.SIGTERM})  # blocked by the worker until this process ignores them
 _PR_SET_PDEATHSIG = 1
+_numbers = count(1)  # of calls, in all jobs of this process
 
 
 def serve(sock: socket.socket, worker: int) -> None:
@@ -42,9 +44,8 @@ def serve(sock: socket.socket, worker: int) -> None:
     with suppress(EOFError, OSError), closing(ProcessEnd(sock)) as pipe:
         pipe.send(Frame(Kind.READY))
         while True:
-            frame = pipe.receive()
-            if frame.kind is not Kind.JOB:
-                continue  # answers what the last task asked, and did not wait for
+            while (frame := pipe.receive()).kind is not Kind.JOB:
+                pass  # the answer to a call of the last task, which has not waited for it
             reply = _reply(frame, pipe)
             if os.getpid() != own:
                 os._exit(0)  # a task forked, and this is the copy: the pipe is not its own
@@ -141,7 +142,6 @@ class Relay:
     def __init__(self, pipe: ProcessEnd) -> None:
         self._pipe: ProcessEnd | None = pipe
         self._turn = threading.Lock()  # calls of several threads: each writes, and reads its own answer
-        self._owed = 0  # answers, one more than that of the last call for each that an alarm has interrupted
         self._process = os.getpid()
 
     async def send(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
@@ -156,7 +156,7 @@ class Relay:
             raise UnserializableArgument(f"these arguments cannot leave the process: {one_line(error)}") from error
         if os.getpid() != self._process:
             raise ExecutionError("a process that a task has forked cannot enqueue: enqueue in the task itself")
-        answer = self._exchange(Frame(Kind.CALLS, body))
+        answer = self._exchange(Frame(Kind.CALLS, body, next(_numbers)))
         if answer.kind is Kind.REFUSED:
             raise answer.read()
         stored: list[Enqueued[Any]] = answer.read()
@@ -173,12 +173,9 @@ class Relay:
             if self._pipe is None:
                 raise ExecutionError("the task has returned: what it leaves running can no longer enqueue through it")
             try:
-                self._owed += 1
                 self._pipe.send(calls)
-                while True:
-                    answer = self._pipe.receive()
-                    self._owed -= 1
-                    if not self._owed:
-                        return answer
+                while (answer := self._pipe.receive()).number != calls.number:
+                    pass  # that to an earlier call, which was interrupted
+                return answer
             except (EOFError, OSError) as error:
                 raise ConnectionLost("the worker is gone; whether the calls were stored is unknown") from error

@@ -1,10 +1,10 @@
-"""The pipe between the worker and a process of its pool: frames of a kind, a length and a pickle.
+"""The pipe between the worker and a process of its pool: frames of a kind, a number, a length and a pickle.
 
     worker -> process   JOB: a Job; STORED or REFUSED: the answer to CALLS
     process -> worker   READY, once; then for each JOB any number of CALLS, and VERDICT or UNREADABLE
 
-The two take turns, so no frame needs a number. Only the answer to CALLS may find that nobody waits for it any more,
-if something made the task end meanwhile: then it is not sent, or comes before the next JOB and is passed by.
+The two take turns. But something, such as an alarm, may make the task go on or end before the answer to its CALLS has
+come. So CALLS have numbers, their answers bear the same, and an answer for which nobody waits is passed by.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, cast
 from ..errors import AsyncdqError, DriverError
 from ..retry import one_line
 
-_HEADER = struct.Struct("!BQ")
+_HEADER = struct.Struct("!BQQ")
 
 
 class Kind(IntEnum):
@@ -41,10 +41,11 @@ class Frame(NamedTuple):
 
     kind: Kind
     body: bytes = b""
+    number: int = 0
 
     def packed(self) -> bytes:
         """The frame as it crosses the pipe."""
-        return _HEADER.pack(self.kind, len(self.body)) + self.body
+        return _HEADER.pack(self.kind, self.number, len(self.body)) + self.body
 
     def read(self) -> Any:
         """What the body holds. Raises whatever the classes in it raise, or their modules when they are imported."""
@@ -76,8 +77,8 @@ class ProcessEnd:
 
     def receive(self) -> Frame:
         """The next frame. EOFError if the worker has closed its end, or is gone."""
-        kind, length = _HEADER.unpack(self._exactly(_HEADER.size))
-        return Frame(Kind(kind), self._exactly(length))
+        kind, number, length = _HEADER.unpack(self._exactly(_HEADER.size))
+        return Frame(Kind(kind), self._exactly(length), number)
 
     def close(self) -> None:
         """Close this end; both objects hold it."""
@@ -161,10 +162,10 @@ class WorkerEnd(asyncio.Protocol):
     def _cut(self) -> Frame | None:
         if len(self._buffer) < _HEADER.size:
             return None
-        kind, length = _HEADER.unpack_from(self._buffer)
+        kind, number, length = _HEADER.unpack_from(self._buffer)
         end = _HEADER.size + length
         if len(self._buffer) < end:
             return None
         body = bytes(self._buffer[_HEADER.size : end])
         del self._buffer[:end]
-        return Frame(Kind(kind), body)
+        return Frame(Kind(kind), body, number)

@@ -80,8 +80,7 @@ class PoolProcess:
         try:
             while (frame := await inbox.next()).kind is Kind.CALLS:
                 answer = await _answer(frame, sender)
-                if self._inbox is inbox:  # else the task has ended without it, as an alarm can make it do
-                    self._pipe.send(answer)
+                self._pipe.send(answer._replace(number=frame.number))
         except EOFError:
             await asyncio.wait([self.gone])
             raise

@@ -46,14 +46,18 @@ async def test_a_run_that_is_cancelled_in_the_moment_of_its_end_leaves_the_proce
 
 
 @virtual
-async def test_a_job_for_which_it_is_too_late_when_its_turn_comes_costs_no_process() -> None:
+async def test_jobs_that_cannot_begin_when_their_turn_comes_cost_no_process() -> None:
     pool, made = one_process()
-    first, late, last = begin(pool, lambda: None), begin(pool, too_late), begin(pool, lambda: None)
+    first, late = begin(pool, lambda: None), begin(pool, refusing(asyncio.CancelledError()))
+    broken, last = begin(pool, refusing(ZeroDivisionError())), begin(pool, lambda: None)
     assert [(await each).outcome for each in (first, last)] == [Done(), Done()]
-    assert late.cancelled()
-    late = begin(pool, too_late)  # also if the process is idle
-    await asyncio.wait([late])
-    assert late.cancelled()
+    # The others had to wait for it; these find it idle.
+    for late_one in late, begin(pool, refusing(asyncio.CancelledError())):
+        with pytest.raises(asyncio.CancelledError):
+            await late_one
+    for broken_one in broken, begin(pool, refusing(ZeroDivisionError())):
+        with pytest.raises(ZeroDivisionError):
+            await broken_one
     assert (await begin(pool, lambda: None)).outcome == Done()
     assert len(made) == 1
     await pool.close()
@@ -94,19 +98,6 @@ async def test_a_process_that_was_killed_gets_no_other_job_when_its_verdict_stil
     await pool.close()
 
 
-@virtual
-async def test_an_error_in_the_moment_of_the_start_is_that_of_its_run_alone() -> None:
-    pool, made = one_process()
-    first, broken, last = begin(pool, lambda: None), begin(pool, fail), begin(pool, lambda: None)
-    assert [(await each).outcome for each in (first, last)] == [Done(), Done()]
-    assert isinstance(broken.exception(), ZeroDivisionError)
-    with pytest.raises(ZeroDivisionError):
-        await begin(pool, fail)  # also if the process is idle
-    assert (await begin(pool, lambda: None)).outcome == Done()
-    assert len(made) == 1
-    await pool.close()
-
-
 def one_process() -> tuple[ProcessPool, list[ScriptedProcess]]:
     """A pool of one, and the processes that it has started."""
     Bench()
@@ -124,17 +115,18 @@ def begin(pool: ProcessPool, started: Callable[[], None]) -> asyncio.Task[Verdic
     return asyncio.create_task(pool.run(JOB, timeout=None, started=started))
 
 
+def refusing(error: BaseException) -> Callable[[], None]:
+    """What a job calls at its start, and cannot begin."""
+
+    def refuse() -> None:
+        raise error
+
+    return refuse
+
+
 def soon(what: Callable[[], object]) -> None:
     """In this turn of the event loop, before who is woken now."""
     asyncio.get_running_loop().call_soon(what)
-
-
-def fail() -> None:
-    raise ZeroDivisionError
-
-
-def too_late() -> None:
-    raise asyncio.CancelledError
 
 
 @virtual
