@@ -1,7 +1,8 @@
 """A queue in one SQLite file: no server, several processes on one machine.
 
 Two threads serve a connected driver: one writes, one reads, so that counting a long queue does not
-hold up a claim. A database in memory has one connection, which does both.
+hold up a claim. A database in memory has one connection, which does both. What is brief, the event loop
+does itself while the thread is idle (`Lane.submit`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,12 @@ T = TypeVar("T")
 
 FORM = Form("sqlite", "an SQLite", "sqlite:///var/lib/asyncdq.db", ("synchronous",), users=False)
 
+_BRIEF = 400
+_BRIEF_BYTES = 64 * 2**10
+"""Messages in a call, and bytes of their bodies, that the event loop may do itself, in some milliseconds."""
+
 _SYNCHRONOUS = ("off", "normal", "full", "extra")
+_WAITS_FOR_THE_DISK = ("full", "extra")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,7 @@ class SQLiteDriver(SessionDriver[_Session]):
             raise ConfigurationError("the path of an SQLite database must not be empty or contain NUL")
         self.path = None if str(path) == ":memory:" else Path(os.path.realpath(path))
         self._synchronous = synchronous
+        self._claims_much = False  # bytes, the last time
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -70,13 +77,13 @@ class SQLiteDriver(SessionDriver[_Session]):
 
     async def _open(self) -> _Session:
         database = DatabaseFile(self.path, self._synchronous)
-        writer = Lane(database, "begin immediate")
+        writer = Lane(database, writes=True)
         try:
             await writer.submit(sqlite_schema.version)
         except BaseException:
             await writer.close()
             raise
-        reader = writer if self.path is None else Lane(database, "begin")
+        reader = writer if self.path is None else Lane(database, writes=False)
         return _Session(writer=writer, reader=reader, wakes=Wakes(self.path))
 
     async def _close(self, session: _Session) -> None:
@@ -103,12 +110,15 @@ class SQLiteDriver(SessionDriver[_Session]):
         """All or none are stored."""
         if not messages:
             return []
-        return await self._write(partial(sqlite_tasks.enqueue, messages=messages))
+        brief = self._brief(len(messages)) and sum(len(each.body) for each in messages) <= _BRIEF_BYTES
+        return await self._write(partial(sqlite_tasks.enqueue, messages=messages), brief)
 
     async def dequeue(self, queues: Mapping[str, int], limit: int, lease: float) -> list[Delivery]:
         """One transaction for all queues."""
         work = partial(sqlite_tasks.claim, queues=queues, limit=limit, lease=lease)
-        return await self._here().writer.submit(work)
+        claimed = await self._here().writer.submit(work, brief=self._brief(limit) and not self._claims_much)
+        self._claims_much = sum(len(each.body) for each in claimed) > _BRIEF_BYTES
+        return claimed
 
     async def wait(self, queues: Sequence[str], timeout: float) -> None:
         """Return when one of `queues` may have something ready, or after `timeout` seconds.
@@ -126,12 +136,16 @@ class SQLiteDriver(SessionDriver[_Session]):
 
     async def _pause(self, session: _Session, queues: Sequence[str], woken: asyncio.Future[None], left: float) -> float:
         """How long nothing will be due by itself, as far as the database knows, but not longer than `left`."""
-        look = session.reader.submit(partial(sqlite_tasks.seconds_until_due, queues=queues))
+        look = session.reader.submit(partial(sqlite_tasks.seconds_until_due, queues=queues), brief=True)
         futures: list[asyncio.Future[Any]] = [look, woken]
         try:
             # Not awaited alone: a long read that is under way must not delay the wake.
-            await asyncio.wait(futures, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            return min(look.result(), session.wakes.look_again, left) if look.done() else 0.0
+            if not look.done():
+                await asyncio.wait(futures, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            pause = min(look.result(), session.wakes.look_again, left) if look.done() else 0.0
+            if pause > 0:
+                session.writer.rest()
+            return pause
         finally:
             look.cancel()
 
@@ -139,13 +153,14 @@ class SQLiteDriver(SessionDriver[_Session]):
         """One transaction for all outcomes."""
         if not outcomes:
             return []
-        return await self._write(partial(sqlite_tasks.settle, outcomes=outcomes))
+        return await self._write(partial(sqlite_tasks.settle, outcomes=outcomes), self._brief(len(outcomes)))
 
     async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:
         """One transaction for all leases."""
         if not deliveries:
             return []
-        return await self._here().writer.submit(partial(sqlite_tasks.extend, deliveries=deliveries, lease=lease))
+        work = partial(sqlite_tasks.extend, deliveries=deliveries, lease=lease)
+        return await self._here().writer.submit(work, brief=self._brief(len(deliveries)))
 
     async def queues(self) -> list[str]:
         """The names of all queues that hold anything, sorted."""
@@ -175,8 +190,11 @@ class SQLiteDriver(SessionDriver[_Session]):
         """One transaction for all ids."""
         return await self._here().writer.submit(partial(sqlite_dead.delete, queue=queue, ids=ids))
 
-    async def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[str]]]) -> T:
+    async def _write(self, work: Callable[[sqlite3.Connection], tuple[T, list[str]]], brief: bool = False) -> T:
         """Run a job that returns its result and the queues to announce; those are announced in any case."""
         session = self._here()
-        result, _ = await session.writer.submit(work, then=lambda done: session.wakes.announce(done[1]))
+        result, _ = await session.writer.submit(work, lambda done: session.wakes.announce(done[1]), brief=brief)
         return result
+
+    def _brief(self, messages: int) -> bool:
+        return messages <= _BRIEF and self._synchronous not in _WAITS_FOR_THE_DISK

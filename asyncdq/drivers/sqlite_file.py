@@ -43,7 +43,7 @@ class DatabaseFile:
     def __init__(self, path: Path | None, synchronous: str) -> None:
         self.path = path
         self._synchronous = synchronous
-        self._identity: tuple[int, int] | None = None
+        self._known = False
 
     def __str__(self) -> str:
         return str(self.path or ":memory:")
@@ -54,21 +54,21 @@ class DatabaseFile:
         The first may make the file; `ConfigurationError` if it can never work. Later ones make none:
         `ConnectionLost` if it is gone.
         """
-        first = self._identity is None
+        first = not self._known
         try:
             return self._open("rwc" if first else "rw")
         except sqlite3.Error as error:
             raise (self._refusal(error) if first else self.explain(error)) from error
 
-    def replaced(self) -> bool:
-        """Whether the path names another file, or none: what we would write to the open one is lost."""
+    def identity(self) -> tuple[int, int] | None:
+        """Which file the path names now; None if there is none, or it is in memory."""
         if self.path is None:
-            return False
+            return None
         try:
             found = os.stat(self.path)
         except OSError:
-            return True
-        return (found.st_dev, found.st_ino) != self._identity
+            return None
+        return found.st_dev, found.st_ino
 
     def explain(self, error: Exception) -> AsyncdqError:
         """The error of ours that stands for this one, with what to do about it."""
@@ -96,7 +96,9 @@ class DatabaseFile:
 
     def _open(self, mode: str) -> sqlite3.Connection:
         target = f"file:{quote(os.fsencode(self.path))}?mode={mode}" if self.path else ":memory:"
-        connection = sqlite3.connect(target, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT)
+        connection = sqlite3.connect(
+            target, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT, check_same_thread=False
+        )
         try:
             self._configure(connection)
         except BaseException:
@@ -107,8 +109,7 @@ class DatabaseFile:
     def _configure(self, connection: sqlite3.Connection) -> None:
         if self.path is not None:
             _use_wal(connection)
-            found = os.stat(self.path)
-            self._identity = (found.st_dev, found.st_ino)
+            self._known = True
         connection.execute(f"pragma synchronous = {self._synchronous}")
         connection.execute(f"pragma journal_size_limit = {_WAL_LIMIT}")
 
