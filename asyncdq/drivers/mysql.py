@@ -115,7 +115,7 @@ class MySQLDriver(SessionDriver[_Session]):
         known: list[Message] = []
         stored: list[Message] = []
         try:
-            async with session.pool.in_turn():
+            async with session.pool.in_turn:
                 for part in mysql_tasks.parts(messages, min(ROOM, self._link.packet // 2)):
                     known += await session.pool.ask(partial(mysql_tasks.enqueue, tables=self._tables, messages=part))
                     stored += part

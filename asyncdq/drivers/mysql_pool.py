@@ -60,21 +60,19 @@ class MySQLPool(Pool[Connection]):
             answer = await question(connection)
         except BaseException as error:
             if code_of(error) in TRY_AGAIN and await _rolls_back(connection):
-                self._idle.append(connection)
+                self._give(connection)
             else:
                 connection.close()
             raise
-        self._idle.append(connection)
+        self._give(connection)
         return answer
 
-    async def _take(self) -> Connection:
-        while self._idle:
-            connection = self._idle.pop()
-            unused = self._loop.time() - connection.last_usage
-            if unused < DOUBT or (unused < self._link.idle and await _answers(connection)):
-                return connection
-            connection.close()
+    async def _reopen(self) -> Connection:
         return await self._link.reopen()
+
+    async def _is_there(self, connection: Connection) -> bool:
+        unused = self._loop.time() - connection.last_usage
+        return unused < DOUBT or (unused < self._link.idle and await _answers(connection))
 
     def _explain(self, error: Exception) -> DriverError:
         if isinstance(error, TimeoutError):

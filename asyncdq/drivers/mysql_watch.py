@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from weakref import WeakSet
 
 from ..errors import DriverError
 
@@ -54,7 +53,6 @@ class Watch:
         self._stir = asyncio.Event()
         self._watching: asyncio.Task[None] | None = None
         self._quiet_since = self._left = self._loop.time()
-        _watches.add(self)
 
     async def wait(self, queues: Sequence[str], timeout: float) -> None:
         """Return when something may be ready in one of `queues`, or after `timeout` seconds."""
@@ -64,11 +62,14 @@ class Watch:
             self._quiet_since = self._loop.time()
         waiter = _Waiter(frozenset(queues), self._loop.create_future())
         self._waiters.add(waiter)
+        _watches.add(self)
         self._stir.set()
         try:
             await asyncio.wait([waiter.woken], timeout=timeout)
         finally:
             self._waiters.discard(waiter)
+            if not self._waiters:
+                _watches.discard(self)
             self._left = self._loop.time()
 
     def announce(self, delays: Mapping[str, float]) -> None:
@@ -79,7 +80,6 @@ class Watch:
 
     async def close(self) -> None:
         """Stop watching; those who still wait are woken."""
-        _watches.discard(self)
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
@@ -135,5 +135,5 @@ class Watch:
             waiter.wake()
 
 
-_watches: WeakSet[Watch] = WeakSet()
-"""All that are open in this process."""
+_watches: set[Watch] = set()
+"""Those of this process through which somebody waits."""

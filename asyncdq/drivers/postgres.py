@@ -47,7 +47,7 @@ class PostgresDriver(SessionDriver[_Session]):
     Raises ConfigurationError for what is out of range.
     """
 
-    # body: a claim may bring home a hundred of them, through the memory of server and worker.
+    # body: a claim may bring home hundreds of them, through the memory of server and worker.
     limits = Limits(batch=1000, body=16 * 2**20, poll=POLL, claim_ahead=True)
 
     def __init__(
@@ -115,7 +115,7 @@ class PostgresDriver(SessionDriver[_Session]):
         known: list[Message] = []
         stored: list[Message] = []
         try:
-            async with pool.in_turn():
+            async with pool.in_turn:
                 for part in postgres_tasks.parts(messages):
                     known += await pool.ask(partial(postgres_tasks.enqueue, tables=self._tables, messages=part))
                     stored += part

@@ -42,14 +42,13 @@ class PostgresPool(Pool[Connection]):
             return await bounded(connection, self._timeout, question(connection))
         finally:
             if not connection.is_closed():
-                self._idle.append(connection)
+                self._give(connection)
 
-    async def _take(self) -> Connection:
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.is_closed():
-                return connection
+    async def _reopen(self) -> Connection:
         return await self._link.reopen()
+
+    async def _is_there(self, connection: Connection) -> bool:
+        return not connection.is_closed()
 
     def _explain(self, error: Exception) -> DriverError:
         return refused(error, self._where)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, nullcontext
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from ..errors import ConnectionLost, DriverError
 from .calls import Calls
+from .sql_gate import Gate
 
 C = TypeVar("C")
 P = ParamSpec("P")
@@ -27,11 +29,14 @@ class Pool(ABC, Generic[C]):
     """What the client library raises."""
 
     def __init__(self, where: str, timeout: float, most: int) -> None:
+        self.in_turn = Gate(1, where, timeout)
+        """One caller after the other: what asks in here arrives at the server in the order of the calls."""
         self._where = where
         self._timeout = timeout
         self._idle: list[C] = []
-        self._room = asyncio.Semaphore(most)
-        self._turn = asyncio.Semaphore(1)
+        self._wanting: deque[asyncio.Future[C]] = deque()
+        self._opening = 0
+        self._room = Gate(most, where, timeout)
         self.calls = Calls()
 
     async def start(self, least: int) -> None:
@@ -55,7 +60,7 @@ class Pool(ABC, Generic[C]):
 
     async def ask(self, question: Callable[[C], Awaitable[T]]) -> T:
         """The answer of the server. Raises DriverError; ConnectionLost after the timeout of a call."""
-        async with self._through(self._room):
+        async with self._room:
             try:
                 return await self._insist(question)
             except self.foreign as error:
@@ -64,29 +69,62 @@ class Pool(ABC, Generic[C]):
                     self._drop_idle()  # what has cut this one has most likely cut them all
                 raise lost from error
 
-    @asynccontextmanager
-    async def in_turn(self) -> AsyncGenerator[None]:
-        """One caller after the other: what asks in here arrives at the server in the order of the calls."""
-        async with self._through(self._turn):
-            yield
-
     async def close(self) -> None:
         """Wait for the calls under way, then take leave of the server."""
         await self.calls.ended()
         while self._idle:
             await self._part(self._idle.pop())
 
-    @asynccontextmanager
-    async def _through(self, gate: asyncio.Semaphore) -> AsyncGenerator[None]:
+    async def _take(self) -> C:
+        """One that is idle; else one that is given back or was opened, whichever is first: opening takes many trips."""
+        while self._idle:
+            connection = self._idle.pop()
+            if await self._is_there(connection):
+                return connection
+            self._cut(connection)
+        wanting: asyncio.Future[C] = asyncio.get_running_loop().create_future()
+        self._wanting.append(wanting)
+        self._open_enough(wanting)
         try:
-            async with asyncio.timeout(self._timeout) if gate.locked() else nullcontext():
-                await gate.acquire()
-        except TimeoutError:
-            raise ConnectionLost(f"all connections to {self._where} are busy") from None
-        try:
-            yield
-        finally:
-            gate.release()
+            return await wanting
+        except asyncio.CancelledError:
+            if wanting in self._wanting:
+                self._wanting.remove(wanting)
+            elif not wanting.cancelled() and wanting.exception() is None:  # it came in the same moment
+                self._give(wanting.result())
+            raise
+
+    def _give(self, connection: C, cold: bool = False) -> None:
+        """To who has wanted one for longest, else to the idle ones; a `cold` one, that is new, is used last."""
+        if (wanting := self._first()) is not None:
+            wanting.set_result(connection)
+        elif cold:
+            self._idle.insert(0, connection)
+        else:
+            self._idle.append(connection)
+
+    def _open_enough(self, wanting: asyncio.Future[C]) -> None:
+        """One for each that waits; `wanting` hears if this one fails."""
+        if self._opening < len(self._wanting):
+            self.calls.start(self._reopen()).add_done_callback(partial(self._opened, wanting))
+            self._opening += 1
+
+    def _opened(self, wanting: asyncio.Future[C], opening: asyncio.Task[C]) -> None:
+        self._opening -= 1
+        error = ConnectionLost("the call was broken off") if opening.cancelled() else opening.exception()
+        if error is None:
+            self._give(opening.result(), cold=True)
+        elif wanting in self._wanting and not wanting.done():
+            self._wanting.remove(wanting)
+            wanting.set_exception(error)
+        elif self._wanting:  # who came later hears of a try of its own
+            self._open_enough(self._wanting[0])
+
+    def _first(self) -> asyncio.Future[C] | None:
+        while self._wanting:
+            if not (wanting := self._wanting.popleft()).done():  # else its caller has been cancelled
+                return wanting
+        return None
 
     def _drop_idle(self) -> None:
         while self._idle:
@@ -95,6 +133,14 @@ class Pool(ABC, Generic[C]):
     @abstractmethod
     async def _open(self) -> C:
         """A connection to a server that has not been reached before. Raises ConfigurationError or ConnectionLost."""
+
+    @abstractmethod
+    async def _reopen(self) -> C:
+        """A connection to a server that has worked before. Raises ConnectionLost."""
+
+    @abstractmethod
+    async def _is_there(self, connection: C) -> bool:
+        """Whether nothing speaks against using this idle connection."""
 
     @abstractmethod
     async def _insist(self, question: Callable[[C], Awaitable[T]]) -> T:
