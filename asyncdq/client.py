@@ -68,7 +68,7 @@ class Client:
         self.keyring = Keyring.of(signing_keys)
         self._owns_driver = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._batcher: Batcher[Message, bool] = Batcher(self._store, self.driver.limits.batch)
+        self._batcher: Batcher[Message, bool] = Batcher(self._store, self.driver.limits.batch, unstoppable=True)
 
     @classmethod
     def from_url(

@@ -93,8 +93,7 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
         if not messages:
             return []
         parcels = [self._parcel(each.queue, each.delay, each.body, wire.first(each)) for each in messages]
-        failures = await session.calls.run(session.publisher.publish(parcels))
-        session.consumer.touch({each.queue for each in messages})
+        failures = await session.calls.run(self._publish(session, parcels, {each.queue for each in messages}))
         try:
             raised(failures)
         except DriverError as error:
@@ -102,6 +101,13 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
             error.stored = tuple(each for each, failure in pairs if failure is None)
             raise
         return []
+
+    async def _publish(
+        self, session: RabbitMQSession, parcels: Sequence[wire.Parcel], queues: set[str]
+    ) -> list[Failure]:
+        failures = await session.publisher.publish(parcels)
+        session.consumer.touch(queues)
+        return failures
 
     async def dequeue(self, queues: Mapping[str, int], limit: int, lease: float) -> list[Delivery]:
         """Hand out what has been pushed to us. A lower queue has its turn when nothing is on its way from a higher."""

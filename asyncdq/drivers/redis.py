@@ -27,8 +27,8 @@ from .session import Session, SessionDriver
 _ROLES = ("enqueue", "claim", "settle", "manage")
 """What has a connection of its own, if there may be so many: none of them waits for the others."""
 
-_SETTLES = 12
-"""Calls of `settle` that are written at once, if they have a wire of their own: it sends up to 16 trips, some of which
+_SETTLES = 16
+"""Calls of `settle` that are written at once, if they have a wire of their own: it sends up to 20 trips, some of which
 may be renewals."""
 
 _HORIZON = microseconds(LOOK_AGAIN)

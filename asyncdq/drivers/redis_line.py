@@ -47,7 +47,7 @@ class Call:
 class Line:
     """One connection. `on_answer` hears when a trip is over, `on_unknown` which of its calls has to be sent again.
 
-    `broken` is why it is of no use any more. `used` is when it was last heard of.
+    `broken` is why it is of no use any more. `used` is when it was last heard of, `unanswered` the bytes under way.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class Line:
         self._on_answer, self._on_unknown = on_answer, on_unknown
         self._loop = asyncio.get_running_loop()
         self.used = self._loop.time()
-        self._trips: deque[tuple[Sequence[Call], float]] = deque()  # and when each must have been answered
+        self.unanswered = 0
+        self._trips: deque[tuple[Sequence[Call], int, float]] = deque()  # its bytes, and when it must be answered
         self._watch: asyncio.TimerHandle | None = None
         self._reader = self._loop.create_task(self._read(), name="asyncdq-redis-line")
 
@@ -77,9 +78,10 @@ class Line:
         """Whether nothing is known against it."""
         return self.broken is None and self._link.is_connected  # else the client would connect again, unseen
 
-    async def send(self, calls: Sequence[Call], deadline: float) -> None:
-        """Write a trip; its calls hear what became of them, or that there was no answer until `deadline`."""
-        self._trips.append((calls, deadline))
+    async def send(self, calls: Sequence[Call], size: int, deadline: float) -> None:
+        """Write a trip of `size` bytes; its calls hear what became of them, or that there was no answer in time."""
+        self._trips.append((calls, size, deadline))
+        self.unanswered += size
         if self._watch is None:
             self._watch = self._loop.call_at(deadline, self._look)
         try:
@@ -110,10 +112,11 @@ class Line:
         answer = await self._answer()
         if not self._trips:
             raise ValueError("it says something that nobody has asked for")
-        calls, _ = self._trips[0]
+        calls, size, _ = self._trips[0]
         for place, call in enumerate(calls):
             self._resolve(call, await self._answer() if place else answer)
         self._trips.popleft()
+        self.unanswered -= size
         self.used = self._loop.time()
         self._on_answer()
 
@@ -140,8 +143,9 @@ class Line:
         self._watch = None
         if not self._trips:
             return
-        if self._loop.time() < self._trips[0][1]:
-            self._watch = self._loop.call_at(self._trips[0][1], self._look)
+        *_, deadline = self._trips[0]
+        if self._loop.time() < deadline:
+            self._watch = self._loop.call_at(deadline, self._look)
             return
         try:
             with explained(self._address):
@@ -156,7 +160,7 @@ class Line:
         self.broken = error
         if self._watch is not None:
             self._watch.cancel()
-        for calls, _ in self._trips:
+        for calls, *_ in self._trips:
             for call in calls:
                 call.resolve(again(error))
         self._trips.clear()

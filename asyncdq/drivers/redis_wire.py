@@ -21,8 +21,11 @@ from .redis_scripts import Script
 _TRIP = 16 * 2**20
 """Bytes of one trip, unless a single call is larger: it must come through within the timeout."""
 
-_AT_ONCE = 16
+_AT_ONCE = 20
 """Trips under way: where the server is a millisecond away, as many times the rate. More would be smaller ones."""
+
+_AT_HAND = 32 * 2**10
+"""Bytes without an answer up to which a write never waits: the event loop keeps twice as many for a slow connection."""
 
 _QUIET = 0.05
 """Seconds of silence after which a call waits until it would be known that the server has hung up."""
@@ -85,7 +88,7 @@ class Wire:
         try:
             while self._waiting or self._under_way or not self._closing:
                 if self._waiting and self._under_way < _AT_ONCE:
-                    await self._send(self._next())
+                    await self._send(*self._next())
                 else:
                     self._news.clear()
                     await self._news.wait()
@@ -99,21 +102,26 @@ class Wire:
     def _under_way(self) -> int:
         return 0 if self._line is None else self._line.under_way
 
-    def _next(self) -> list[Call]:
-        """What waits, as far as it fits into one trip."""
+    def _next(self) -> tuple[list[Call], int]:
+        """What waits, as far as it fits into one trip, and its size in bytes."""
         calls = [self._waiting.popleft()]
         size = len(calls[0].packed)
-        while self._waiting and (size := size + len(self._waiting[0].packed)) <= _TRIP:
+        while self._waiting and size + len(self._waiting[0].packed) <= _TRIP:
             calls.append(self._waiting.popleft())
-        return calls
+            size += len(calls[-1].packed)
+        return calls, size
 
-    async def _send(self, calls: list[Call]) -> None:
+    async def _send(self, calls: list[Call], size: int) -> None:
         try:
             with explained(self._address):
+                if self._line is not None and self._takes_at_once(self._line, size):
+                    # Nothing to wait for: a timeout, though nobody needs it, is a tenth of a lone call.
+                    await self._line.send(calls, size, self._loop.time() + self._timeout)
+                    return
                 async with asyncio.timeout(self._timeout) as limit:
                     line = await self._ready()
                     self._sending = limit
-                    await line.send(calls, limit.when() or 0.0)
+                    await line.send(calls, size, limit.when() or 0.0)
         except AsyncdqError as error:
             self._fail(calls, error)
             if self._line is None or self._line.broken is None:  # else those that waited have heard of it
@@ -133,15 +141,23 @@ class Wire:
             self._line = Line(await opened(self._address), self._address, self._hear, self._send_again)
         return self._line
 
+    def _takes_at_once(self, line: Line, size: int) -> bool:
+        return line.open and line.unanswered + size <= _AT_HAND and self._silence(line) <= _QUIET
+
+    def _silence(self, line: Line) -> float:
+        """Seconds for which the server has had nothing to say."""
+        return 0.0 if line.under_way else self._loop.time() - line.used
+
     async def _alive(self, line: Line) -> bool:
-        silence = 0.0 if line.under_way else self._loop.time() - line.used
+        silence = self._silence(line)
         if silence > _QUIET:
             for _ in range(2):  # if it has hung up, that is being noticed just now
                 await asyncio.sleep(0)
         if silence > _IDLE and line.open:
             answer: asyncio.Future[Any] = self._loop.create_future()
             with suppress(*FAILURES):  # however it broke: nothing was under way on it
-                await line.send([Call(answer, pack(b"PING"))], self._loop.time() + self._timeout)
+                ping = pack(b"PING")
+                await line.send([Call(answer, ping)], len(ping), self._loop.time() + self._timeout)
                 await asyncio.wait([answer])
         return line.open
 

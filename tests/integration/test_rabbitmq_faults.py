@@ -126,10 +126,10 @@ async def test_the_permissions_of_the_documentation_are_enough(own_server: Serve
         await driver.enqueue([message("a"), message("b", delay=0.2)])
         for _ in range(2):
             await driver.wait(["work"], 10)
-            (each,) = await claim(driver)
+            (each,) = await driver.dequeue({"work": 1}, 1, LONG)
             assert await driver.settle([(each, Again(0.2, counted=True))]) == []
             await driver.wait(["work"], 10)
-            (again,) = await claim(driver)
+            (again,) = await driver.dequeue({"work": 1}, 1, LONG)  # the other one, if that is due as well by now
             assert await driver.settle([(again, Dead("rejected", ""))]) == []
         assert sorted(await driver.requeue("work", ["a", "b"])) == ["a", "b"]
         assert await driver.purge("work") == 2

@@ -143,6 +143,82 @@ async def test_a_trip_that_raises_fails_all_its_items_and_none_of_the_next() -> 
     assert results[1] == 2
 
 
+async def lone(trips: Trips) -> Batcher[int, int]:
+    """A batcher whose last batch was of one item: the next one goes out at once."""
+    batcher = Batcher(trips.send, 100, unstoppable=True)
+    trips.gate.release()
+    await batcher.call(0)
+    trips.batches.clear()
+    return batcher
+
+
+async def test_after_a_lone_item_the_next_one_goes_out_at_once_and_what_comes_meanwhile_with_the_one_after_it() -> None:
+    trips = Trips()
+    batcher = await lone(trips)
+    calls = asyncio.gather(*map(batcher.call, (1, 2, 3)))
+    await asyncio.sleep(0)
+    assert trips.batches == [[1]]
+    await asyncio.sleep(0)
+    assert trips.batches == [[1]]
+    trips.gate.release()
+    trips.gate.release()
+    assert await calls == [10, 20, 30]
+    calls = asyncio.gather(*map(batcher.call, (4, 5)))
+    trips.gate.release()
+    assert await calls == [40, 50]
+    assert trips.batches == [[1], [2, 3], [4, 5]]
+
+
+async def test_a_lone_item_may_fail() -> None:
+    trips = Trips()
+    batcher = await lone(trips)
+    trips.gate.release()
+    with pytest.raises(ValueError, match="negative"):
+        await batcher.call(-1)
+    trips.gate.release()
+    assert await batcher.call(1) == 10
+
+
+async def test_who_comes_after_a_lone_item_is_sent_though_its_caller_is_cancelled() -> None:
+    trips = Trips()
+    batcher = await lone(trips)
+    first, second = asyncio.create_task(batcher.call(1)), asyncio.create_task(batcher.call(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    trips.gate.release()
+    assert await second == 20
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert trips.batches == [[1], [2]]
+
+
+async def test_drain_waits_for_a_lone_item_too() -> None:
+    trips = Trips()
+    batcher = await lone(trips)
+    call = asyncio.create_task(batcher.call(1))
+    await asyncio.sleep(0)
+    draining = asyncio.create_task(batcher.drain())
+    await asyncio.sleep(0)
+    assert not draining.done()
+    trips.gate.release()
+    await draining
+    assert await call == 10
+
+
+async def test_what_must_not_be_broken_off_has_a_task_of_its_own() -> None:
+    trips = Trips()
+    batcher = Batcher(trips.send, 100)
+    for _ in range(2):
+        trips.gate.release()
+    await batcher.call(0)
+    caller = asyncio.create_task(batcher.call(1))
+    await asyncio.sleep(0)
+    assert trips.batches == [[0]]
+    caller.cancel()
+    await batcher.drain()
+    assert trips.batches == [[0], [1]]
+
+
 async def test_drain_waits_for_everything_that_was_put_in() -> None:
     trips = Trips()
     heard: list[object] = []
@@ -165,3 +241,39 @@ async def test_what_is_cancelled_before_it_goes_out_is_sent_by_drain() -> None:
     trips.gate.release()
     await batcher.drain()
     assert heard == [10]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_what_is_put_in_while_all_tasks_are_cancelled_is_sent(begun: bool) -> None:
+    trips = Trips()
+    batcher = Batcher(trips.send, 100)
+
+    async def tidy() -> int:
+        try:
+            return await batcher.call(1)
+        finally:
+            await batcher.call(2)
+
+    caller = asyncio.create_task(tidy())
+    await asyncio.sleep(0)
+    if begun:
+        await trips.begun.wait()
+    sending = asyncio.all_tasks() - {asyncio.current_task(), caller}
+    for task in caller, *sending:
+        task.cancel()  # as asyncio.run does, in any order
+    trips.gate.release()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(caller, 5.0)
+    assert trips.batches[-1][-1] == 2
+
+
+async def test_who_cancels_all_tasks_until_there_are_none_comes_to_an_end() -> None:
+    batcher = Batcher(Trips().send, 100)
+    batcher.put(1, lambda _: None)
+    rounds = 0
+    while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+        rounds += 1
+        assert rounds < 10
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
