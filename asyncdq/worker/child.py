@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import inspect
 import io
+import math
 import os
 import pickle
 import signal
@@ -26,6 +27,7 @@ from ..arguments import Fitter, fitter
 from ..errors import ConnectionLost, ExecutionError, UnknownTask, UnserializableArgument
 from ..message import Call, Done, Enqueued, Outcome
 from ..retry import decide, one_line
+from .grants import Grants
 from .job import Job, Verdict
 from .pipe import Frame, Kind, ProcessEnd, refusal
 
@@ -34,19 +36,21 @@ _PR_SET_PDEATHSIG = 1
 _numbers = count(1)  # of calls, in all jobs of this process
 
 
-def serve(sock: socket.socket, worker: int) -> None:
+def serve(sock: socket.socket, pair: tuple[socket.socket, ...], worker: int) -> None:
     """Run the jobs that come through `sock` until it is closed; die with the process `worker`."""
     _die_with(worker)
     _leave_the_terminal()
     _write_by_lines()
     own = os.getpid()
     # EOFError, OSError: the worker closed its end, or is gone, and nobody waits for what is left.
-    with suppress(EOFError, OSError), closing(ProcessEnd(sock)) as pipe:
+    with suppress(EOFError, OSError), closing(Grants(*pair)) as grants, closing(ProcessEnd(sock)) as pipe:
         pipe.send(Frame(Kind.READY))
         while True:
-            while (frame := pipe.receive()).kind is not Kind.JOB:
-                pass  # the answer to a call of the last task, which has not waited for it
-            reply = _reply(frame, pipe)
+            frame = pipe.job()
+            left = grants.take(frame.number) if frame.number else math.inf
+            if left is None:
+                continue  # it was withdrawn
+            reply = _reply(frame, pipe) if left > 0 else Frame(Kind.LATE)
             if os.getpid() != own:
                 os._exit(0)  # a task forked, and this is the copy: the pipe is not its own
             pipe.send(reply)
@@ -174,8 +178,6 @@ class Relay:
                 raise ExecutionError("the task has returned: what it leaves running can no longer enqueue through it")
             try:
                 self._pipe.send(calls)
-                while (answer := self._pipe.receive()).number != calls.number:
-                    pass  # that to an earlier call, which was interrupted
-                return answer
+                return self._pipe.answer(calls.number)
             except (EOFError, OSError) as error:
                 raise ConnectionLost("the worker is gone; whether the calls were stored is unknown") from error

@@ -159,7 +159,7 @@ class Executor:
 
         run.stops_at = _PROCESS
         try:
-            return await self._pool.run(job, timeout=run.plan.timeout, started=begin)
+            return await self._pool.run(job, timeout=run.plan.timeout, started=begin, until=lambda: run.deadline)
         finally:
             parked.cancel()
 

@@ -1,10 +1,12 @@
 """The pipe between the worker and a process of its pool: frames of a kind, a number, a length and a pickle.
 
     worker -> process   JOB: a Job; STORED or REFUSED: the answer to CALLS
-    process -> worker   READY, once; then for each JOB any number of CALLS, and VERDICT or UNREADABLE
+    process -> worker   READY, once; then for each JOB any number of CALLS, and VERDICT, UNREADABLE or LATE
 
-The two take turns. But something, such as an alarm, may make the task go on or end before the answer to its CALLS has
-come. So CALLS have numbers, their answers bear the same, and an answer for which nobody waits is passed by.
+A JOB may come while another runs. Then it has a number, and is begun only if the process has a grant for it.
+
+Something, such as an alarm, may make the task go on or end before the answer to its CALLS has come. So CALLS have
+numbers, their answers bear the same, and an answer for which nobody waits is passed by.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class Kind(IntEnum):
     REFUSED = 5  # the error instead of it
     VERDICT = 6  # a Verdict
     UNREADABLE = 7  # the error that reading the Job raised
+    LATE = 8  # nothing: its grant had run out, and it was not begun
 
 
 class Frame(NamedTuple):
@@ -70,20 +73,35 @@ class ProcessEnd:
         sock.setblocking(True)  # whatever socket.setdefaulttimeout() says in the user's script
         self._socket = sock
         self._file = sock.makefile("rb")
+        self._jobs: deque[Frame] = deque()  # that came while an answer was awaited
 
     def send(self, frame: Frame) -> None:
         """Write a frame. OSError if the worker is gone."""
         self._socket.sendall(frame.packed())
 
-    def receive(self) -> Frame:
-        """The next frame. EOFError if the worker has closed its end, or is gone."""
-        kind, number, length = _HEADER.unpack(self._exactly(_HEADER.size))
-        return Frame(Kind(kind), self._exactly(length), number)
+    def job(self) -> Frame:
+        """The next job. EOFError if the worker has closed its end, or is gone."""
+        if self._jobs:
+            return self._jobs.popleft()
+        while (frame := self._receive()).kind is not Kind.JOB:
+            pass  # the answer to a call of the last task, which has not waited for it
+        return frame
+
+    def answer(self, number: int) -> Frame:
+        """The answer to the calls of this number. EOFError as in `job`."""
+        while (frame := self._receive()).kind is Kind.JOB or frame.number != number:
+            if frame.kind is Kind.JOB:
+                self._jobs.append(frame)
+        return frame
 
     def close(self) -> None:
         """Close this end; both objects hold it."""
         self._file.close()
         self._socket.close()
+
+    def _receive(self) -> Frame:
+        kind, number, length = _HEADER.unpack(self._exactly(_HEADER.size))
+        return Frame(Kind(kind), self._exactly(length), number)
 
     def _exactly(self, size: int) -> bytes:
         data = self._file.read(size)

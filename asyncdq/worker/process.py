@@ -10,23 +10,25 @@ import pickle
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.context import SpawnProcess
 
 from ..context import Sender
 from ..errors import ConfigurationError
 from .child import QUIET, serve
+from .grants import Grants
 from .pipe import Frame, Inbox, Kind, WorkerEnd, refusal
 
-_LAST = frozenset({Kind.VERDICT, Kind.UNREADABLE})  # what a process says of a job at the end of it
+_LAST = frozenset({Kind.VERDICT, Kind.UNREADABLE, Kind.LATE})  # what a process says of a job at the end of it
 
 PATIENCE = 3.0  # seconds that a process may take to end by itself after its pipe is closed
+_FITS = 64 * 2**10  # bytes: a task that is interrupted while it reads an answer must not find half of a job before it
 _SPAWN = multiprocessing.get_context("spawn")
 
 
 class PoolProcess:
-    """A process that runs one job at a time.
+    """A process that runs one job at a time, and may have another ready, which it begins by itself.
 
     It is `booting` until it has said that it is ready, `leaving` from when it gets no more jobs because its pipe is to
     be closed or it is to be killed, and `gone` when it has been reaped and nothing of it is open any more. `on_free` is
@@ -34,6 +36,7 @@ class PoolProcess:
     """
 
     on_free: Callable[[PoolProcess], None]
+    short = 0.1  # seconds: what runs longer gains nothing from a job that is ready behind it
 
     def __init__(self) -> None:
         """Start it, in the thread of the event loop: the kernel ends it when the thread that started it ends."""
@@ -44,17 +47,21 @@ class PoolProcess:
         self.booted: asyncio.Task[None] | None = None
         self.epitaph = "is alive"
         self._inbox: Inbox | None = None  # that of the job which it runs
+        self._began = 0.0
+        self._brisk = False
+        self._number = 0  # of the last job that stood ready
         self._reaped = False
         self._patience: asyncio.TimerHandle | None = None
         self._pipe = WorkerEnd(self._heard, self._pipe_lost)
         self._socket, theirs = socket.socketpair()
-        with theirs:
-            try:
-                self._process = _SPAWN.Process(target=serve, args=(theirs, os.getpid()), name="asyncdq-process")
-                _start_quietly(self._process)
-            except BaseException:
-                self._socket.close()
-                raise
+        with theirs, ExitStack() as undo:
+            undo.callback(self._socket.close)
+            self._grants = Grants()
+            undo.callback(self._grants.close)
+            given = (theirs, self._grants.pair, os.getpid())
+            self._process = _SPAWN.Process(target=serve, args=given, name="asyncdq-process")
+            _start_quietly(self._process)
+            undo.pop_all()
         self._pid = self._process.ident or 0
         self._watch = _watch(self._process)
         self.gone.get_loop().add_reader(self._watch, self._ended)
@@ -71,8 +78,38 @@ class PoolProcess:
 
     def take(self, job: Frame) -> Inbox:
         """Begin this job; what the process says about it comes there."""
-        self._inbox = inbox = Inbox()
         self._pipe.send(job)
+        return self.go_on()
+
+    @property
+    def prepares(self) -> bool:
+        """Whether it is worth while to have a job ready: its jobs are short."""
+        return self._brisk and not self.leaving
+
+    def prepare(self, job: Frame, until: float) -> bool:
+        """Have this job ready: it begins by itself when that which runs has ended, but only until that time.
+
+        To be called when that has just begun (see grants.py). False if it does not fit into the pipe as a whole, or the
+        system does not allow it.
+        """
+        if len(job.body) > _FITS:
+            return False
+        try:
+            self._grants.give(self._number + 1, until - self.gone.get_loop().time())
+        except OSError:
+            return False
+        self._number += 1
+        self._pipe.send(job._replace(number=self._number))  # last: a job without a grant is passed by
+        return True
+
+    def withdraw(self) -> bool:
+        """Whether the job that is ready has not begun. Then it never will, or only when it is given again."""
+        return self._grants.take(self._number) is not None
+
+    def go_on(self) -> Inbox:
+        """It begins a job that it has; what the process says about it comes there."""
+        self._inbox = inbox = Inbox()
+        self._began = self.gone.get_loop().time()
         return inbox
 
     async def reply(self, inbox: Inbox, sender: Sender | None) -> Frame:
@@ -99,10 +136,16 @@ class PoolProcess:
                 os.killpg(self._pid, signal.SIGKILL)
             self._process.kill()
 
-    async def end(self, inbox: Inbox) -> None:
-        """Kill it if it runs this job, and return when it is gone; a cancellation is held back until then."""
-        if self._inbox is not inbox:
-            return  # that job has ended, and it may have another
+    def runs(self, inbox: Inbox) -> bool:
+        """Whether the job of this inbox has not ended, as far as has been heard."""
+        return self._inbox is inbox
+
+    def release(self) -> None:
+        """It is gone, and nobody withdraws anything more."""
+        self._grants.close()
+
+    async def end(self) -> None:
+        """Kill it, and return when it is gone; a cancellation is held back until then."""
         self.kill()
         cancelled: asyncio.CancelledError | None = None
         while not self.gone.done():
@@ -120,6 +163,7 @@ class PoolProcess:
         inbox.put(frame)
         if frame.kind in _LAST:
             self._inbox = None
+            self._brisk = self.gone.get_loop().time() - self._began < self.short
             self.on_free(self)
 
     def _pipe_lost(self) -> None:

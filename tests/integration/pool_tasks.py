@@ -7,6 +7,7 @@ import atexit
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -71,6 +72,20 @@ def die() -> None:
 def crash() -> None:
     signal.signal(signal.SIGSEGV, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def wait_for(go: str, running: str) -> None:
+    write_pid(running)
+    while not os.path.exists(go):
+        time.sleep(0.005)  # in another process: the file is all that it hears
+
+
+def count(data: bytes, path: str) -> None:
+    Path(path).write_text(str(len(data)))
+
+
+def set_default_timeout(seconds: float) -> None:
+    socket.setdefaulttimeout(seconds)
 
 
 def spin() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 import pickle
 import random
+from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -13,8 +16,9 @@ from asyncdq import context
 from asyncdq.message import Done
 from asyncdq.retry import decide, one_line
 from asyncdq.task import registry
+from asyncdq.worker.grants import Grants
 from asyncdq.worker.job import Job, Verdict
-from asyncdq.worker.pipe import Frame, Inbox, Kind
+from asyncdq.worker.pipe import Frame, Inbox, Kind, WorkerEnd
 from asyncdq.worker.process import PoolProcess
 
 from .blocking import Span, measured
@@ -28,8 +32,44 @@ class Killed(BaseException):
     """Raised by a function that ends its process."""
 
 
+class Places(Grants):
+    """Grants that are no datagrams. Each is given into an empty place, or somebody else would take it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._until: dict[int, float] = {}
+
+    def give(self, number: int, seconds: float) -> None:
+        """As the real ones."""
+        assert number % 2 not in self._until, f"the place of {number} is not empty"
+        self._until[number % 2] = self._loop.time() + seconds
+
+    def take(self, number: int) -> float | None:
+        """As the real ones."""
+        until = self._until.pop(number % 2, None)
+        return None if until is None else until - self._loop.time()
+
+    def close(self) -> None:
+        """As the real ones."""
+
+
+class Received(WorkerEnd):
+    """What the process has not read yet; `come` is called when there is something new."""
+
+    def __init__(self, come: Callable[[], None]) -> None:
+        self.frames: deque[Frame] = deque()
+        self._come = come
+
+    def send(self, frame: Frame) -> None:
+        """As the worker's end does."""
+        self.frames.append(frame)
+        self._come()
+
+
 class ScriptedProcess(PoolProcess):
     """A process of the pool. It goes on while its worker is frozen, and dies with it."""
+
+    short = math.inf  # the longer two jobs are in one process, the more can happen to them
 
     def __init__(self) -> None:
         # not the real one's: that starts a process
@@ -41,9 +81,15 @@ class ScriptedProcess(PoolProcess):
         self.booted: asyncio.Task[None] | None = None
         self.epitaph = "was killed"
         self._inbox: Inbox | None = None
+        self._began = 0.0
+        self._brisk = False
+        self._number = 0
+        self._grants = Places(self._loop)
+        self._pipe = self._received = Received(self._go_on)
         self._worker = PROCESS.get()
         self._context = contextvars.copy_context()
         self._span: Span | None = None
+        self._pauses = self._dead = False
 
     async def boot(self) -> None:
         """Return when it can take a job."""
@@ -51,13 +97,6 @@ class ScriptedProcess(PoolProcess):
         if self.gone.done():
             raise EOFError
         self.booting = False
-
-    def take(self, job: Frame) -> Inbox:
-        """Run the function, and reply when its seconds are over."""
-        self._inbox = inbox = Inbox()
-        verdict, self._span = self._context.copy().run(measured, partial(_run, job.read()))
-        self._loop.call_later(self._span.seconds, self._end, verdict, context=OUTSIDE)
-        return inbox
 
     def leave(self) -> None:
         """Let it end by itself."""
@@ -69,22 +108,51 @@ class ScriptedProcess(PoolProcess):
         self.leaving = True
         self._loop.call_later(DEATH, self._die, context=OUTSIDE)
 
+    def _start(self, job: Frame) -> None:
+        """Run the function, and reply when its seconds are over."""
+        verdict, self._span = self._context.copy().run(measured, partial(_run, job.read()))
+        self._loop.call_later(self._span.seconds, self._end, verdict, context=OUTSIDE)
+
     def _end(self, verdict: Verdict | None) -> None:
         if self._span is None or (self._worker is not None and self._worker.dead):
             return
         if verdict is None:
             self._die()
-        else:
-            self._span.note(self._span.how)
-            verdict = replace(verdict, duration=self._span.seconds)
-            self._span = None
-            frame = Frame(Kind.VERDICT, pickle.dumps(verdict))
-            self._loop.call_soon(self._heard, frame, context=self._context)  # a frozen worker hears it later
+            return
+        self._span.note(self._span.how)
+        verdict = replace(verdict, duration=self._span.seconds)
+        self._span = None
+        self._say(Frame(Kind.VERDICT, pickle.dumps(verdict)))
+        self._pauses = random.random() < 0.5  # the worker may hear that before the process goes on
+        self._loop.call_later(0.001 if self._pauses else 0.0, self._resume, context=OUTSIDE)
+        self._go_on()
+
+    def _resume(self) -> None:
+        self._pauses = False
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._received.frames and self._span is None and not self._pauses and not self._dead:
+            job = self._received.frames.popleft()
+            left = self._grants.take(job.number) if job.number else math.inf
+            if left is None:
+                continue
+            if left > 0:
+                self._start(job)
+            else:
+                self._say(Frame(Kind.LATE))
+
+    def _say(self, frame: Frame) -> None:
+        self._loop.call_soon(self._heard, frame, context=self._context)  # a frozen worker hears it later
 
     def _die(self) -> None:
         if self._span is not None:
             self._span.note("killed")
             self._span = None
+        self._dead = True
+        self._loop.call_soon(self._lose, context=self._context)  # behind what it has said
+
+    def _lose(self) -> None:
         self.leaving = True
         if self._inbox is not None:
             self._inbox.end()

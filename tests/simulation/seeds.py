@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from .virtual import run
 
 
 def seeds(usual: int) -> range:
@@ -10,3 +14,12 @@ def seeds(usual: int) -> range:
     if only := os.environ.get("ASYNCDQ_SIMULATION_SEED"):
         return range(int(only), int(only) + 1)
     return range(int(os.environ.get("ASYNCDQ_SIMULATION_SEEDS", usual)))
+
+
+def each_world(usual: int, world: Callable[[int], Coroutine[Any, Any, None]]) -> None:
+    """Live through the worlds of these seeds; an AssertionError names the one in which it happened."""
+    for seed in seeds(usual):
+        try:
+            run(world(seed))
+        except AssertionError as error:
+            raise AssertionError(f"ASYNCDQ_SIMULATION_SEED={seed}: {error}") from error

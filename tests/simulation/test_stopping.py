@@ -10,9 +10,8 @@ import pytest
 from asyncdq.errors import ConnectionLost, TaskError
 
 from .bench import Bench, Hired, slow, virtual
-from .seeds import seeds
+from .seeds import each_world
 from .tasks import plain, stubborn
-from .virtual import run
 
 
 @virtual
@@ -141,11 +140,7 @@ async def test_a_worker_that_has_ended_leaves_no_asyncio_task() -> None:
 
 
 def test_a_stop_between_claim_and_start_strands_nothing() -> None:
-    for seed in seeds(100):
-        try:
-            run(_stopped_in_the_gap(seed))
-        except AssertionError as error:
-            raise AssertionError(f"seed {seed}: {error}") from error
+    each_world(100, _stopped_in_the_gap)
 
 
 async def _stopped_in_the_gap(seed: int) -> None:
