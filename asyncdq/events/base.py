@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .types import Event
 
@@ -20,4 +20,17 @@ class Emitter(Protocol):
 
     async def close(self) -> None:
         """Let go of what it holds. `emit` may be called again later."""
+        ...
+
+
+@runtime_checkable
+class Asking(Emitter, Protocol):
+    """An emitter that can tell whether anybody listens, so that nothing is written for nobody. Ours alone."""
+
+    async def is_heard(self) -> bool:
+        """False: nobody would get the events that there are now. They are dropped, and not counted as dropped.
+
+        Asked before an `emit` where many wait. After a ConnectionLost it is asked again; after another error the
+        events are emitted.
+        """
         ...

@@ -11,7 +11,7 @@ import random
 from collections import deque
 
 from ..errors import ConnectionLost
-from .base import Emitter
+from .base import Asking, Emitter
 from .local import InProcessEmitter
 from .types import Event
 
@@ -19,6 +19,7 @@ _log = logging.getLogger("asyncdq.events")
 
 CAPACITY = 10_000  # events that wait for one emitter
 BATCH = 500  # events of one flush: writing them holds up the work for a few milliseconds
+WORTH_ASKING = 100  # events, from which on it takes less to ask whether anybody listens than to write them
 PATIENCE = 5.0  # seconds that an emitter gets for one flush, a listener for one event
 LULL = 0.01  # seconds from one flush to the next, unless there is enough for a full one: each costs a round trip
 LAST_WORD = 0.2  # seconds beyond its time that an emitter gets to close
@@ -33,6 +34,7 @@ class Outlet:
         self.dropped = 0
         self._emitter = emitter
         self._tell = emitter.tell if isinstance(emitter, InProcessEmitter) else None
+        self._asking = emitter if isinstance(emitter, Asking) else None
         self._capacity = capacity
         self._pending: deque[Event] = deque(maxlen=capacity)
         self._flushing: asyncio.Task[None] | None = None
@@ -80,7 +82,7 @@ class Outlet:
     async def _flush(self, ending: asyncio.Event) -> None:
         tries = 0
         while self._pending:
-            error = await self._emit([self._pending.popleft() for _ in range(min(BATCH, len(self._pending)))])
+            error = await self._turn()
             if error is None:
                 tries = 0
                 await self._lull(ending)
@@ -100,6 +102,28 @@ class Outlet:
             await asyncio.sleep(0)  # the work goes on in between, also where `emit` never waits
         else:
             await _wait(ending, LULL)
+
+    async def _turn(self) -> BaseException | None:
+        if self._asking is not None and len(self._pending) >= WORTH_ASKING:
+            waiting, dropped = len(self._pending), self.dropped
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    heard = await self._asking.is_heard()
+            except ConnectionLost as error:
+                return error
+            except Exception:  # `emit` will say what is wrong
+                heard = True
+            if not heard:
+                self._forget(waiting, self.dropped - dropped)
+                return None
+        return await self._emit([self._pending.popleft() for _ in range(min(BATCH, len(self._pending)))])
+
+    def _forget(self, waiting: int, overflowed: int) -> None:
+        """Nobody was there for those that were waiting when it was asked; some of them have overflowed since."""
+        self.dropped -= min(waiting, overflowed)
+        self._in_trouble = self._in_trouble and self.dropped > self._told
+        for _ in range(waiting - overflowed):
+            self._pending.popleft()
 
     async def _emit(self, events: list[Event]) -> BaseException | None:
         taken = 0

@@ -10,9 +10,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from ..names import new_id
+
+Told = TypeVar("Told", bound="TaskEvent")
 
 MESSAGE_LIMIT = 1024
 """Bytes of an error's message."""
@@ -164,6 +166,25 @@ TYPES: Mapping[str, type[Event]] = {
     )
 }
 """Every kind of event, by its name."""
+
+
+def about(
+    kind: type[Told], worker_id: str | None, task_id: str, task: str, queue: str, attempt: int, max_attempts: int | None
+) -> Told:
+    """An event of this kind, to which the caller adds the fields that only this kind has.
+
+    A worker makes two of them per task, and calling a class with keywords takes more than twice as long.
+    """
+    event = object.__new__(kind)
+    event.worker_id = worker_id
+    event.id = _next_id()
+    event.at = time.time()
+    event.task_id = task_id
+    event.task = task
+    event.queue = queue
+    event.attempt = attempt
+    event.max_attempts = max_attempts
+    return event
 
 
 def task_error(line: str) -> TaskError | None:

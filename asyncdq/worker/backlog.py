@@ -14,6 +14,7 @@ class Backlog:
     def __init__(self, queues: int) -> None:
         self._lanes: list[deque[Run]] = [deque() for _ in range(queues)]
         self._size = 0
+        self._ran_out = True
 
     def __len__(self) -> int:
         return self._size
@@ -28,8 +29,26 @@ class Backlog:
         for lane in self._lanes:
             if lane:
                 self._size -= 1
+                self._ran_out = self._ran_out or not self._size
                 return lane.popleft()
         raise IndexError("the backlog is empty")
+
+    def has_lasted(self) -> bool:
+        """Whether it holds anything now, and has done so ever since this was asked last."""
+        ran_out, self._ran_out = self._ran_out, not self._size
+        return bool(self._size) and not ran_out
+
+    def surplus(self, count: int) -> list[Run]:
+        """Remove and return what has one attempt only, behind the first `count` of these, and all that follows."""
+        waiting = [run for lane in self._lanes for run in lane]
+        for place, run in enumerate(waiting):
+            count -= run.plan.policy.max_attempts == 1
+            if count < 0:
+                taken, self._size = waiting[place:], place
+                gone = set(taken)
+                self._lanes = [deque(run for run in lane if run not in gone) for lane in self._lanes]
+                return taken
+        return []
 
     def discard(self, run: Run) -> bool:
         """Remove this run if it is here; returns whether it was."""

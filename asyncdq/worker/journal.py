@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..events.hub import Hub
 from ..events.types import (
     TaskCompleted,
-    TaskEvent,
     TaskFailed,
     TaskLeaseLost,
     TaskRetrying,
     TaskStarted,
+    Told,
     WorkerHeartbeat,
     WorkerOffline,
     WorkerOnline,
+    about,
     task_error,
 )
 from ..message import Again, Dead, Delivery, Done, Unstarted
@@ -77,7 +78,8 @@ class Journal:
             text = _attempt(run.delivery, most)
             _say("task_started", text, run.delivery, run.plan.task.name, logging.DEBUG, max_attempts=most)
         if self._events is not None:
-            self._emit(TaskStarted, run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
+            most = run.plan.policy.max_attempts
+            self._events.emit(_about(TaskStarted, self._events, run.delivery, run.plan.task.name, most))
 
     def settled(
         self, delivery: Delivery, task: str, verdict: Verdict, settled: Settled, max_attempts: int | None = None
@@ -88,42 +90,32 @@ class Journal:
         elif settled is not Settled.FAILED:
             self._decided(delivery, task, verdict, max_attempts)
         if settled is Settled.WRITTEN and self._events is not None:
-            self._emit_outcome(delivery, task, verdict, max_attempts)
+            self._emit_outcome(self._events, delivery, task, verdict, max_attempts)
 
     def lost(self, delivery: Delivery, task: str, max_attempts: int | None) -> None:
         """The lease is gone: the task may run elsewhere."""
         self._counts["lost"] += 1
         _say("task_lease_lost", "lease lost, its outcome here counts for nothing", delivery, task, logging.WARNING)
         if self._events is not None:
-            self._emit(TaskLeaseLost, delivery, task, max_attempts)
+            self._events.emit(_about(TaskLeaseLost, self._events, delivery, task, max_attempts))
 
-    def _emit(
-        self, kind: Callable[..., TaskEvent], delivery: Delivery, task: str, max_attempts: int | None, **more: Any
+    def _emit_outcome(
+        self, events: Hub, delivery: Delivery, task: str, verdict: Verdict, max_attempts: int | None
     ) -> None:
-        if self._events is not None:
-            self._events.emit(
-                kind(
-                    worker_id=self._events.worker_id,
-                    task_id=delivery.id,
-                    task=task,
-                    queue=delivery.queue,
-                    attempt=delivery.attempt,
-                    max_attempts=max_attempts,
-                    **more,
-                )
-            )
-
-    def _emit_outcome(self, delivery: Delivery, task: str, verdict: Verdict, max_attempts: int | None) -> None:
-        took = verdict.duration
         match verdict.outcome:
             case Done():
-                self._emit(TaskCompleted, delivery, task, max_attempts, duration=took)
+                completed = _about(TaskCompleted, events, delivery, task, max_attempts)
+                completed.duration = verdict.duration
+                events.emit(completed)
             case Again(delay, counted):
-                facts: Mapping[str, Any] = {"error": task_error(verdict.error), "delay": delay, "counted": counted}
-                self._emit(TaskRetrying, delivery, task, max_attempts, duration=took, **facts)
+                retrying = _about(TaskRetrying, events, delivery, task, max_attempts)
+                retrying.duration, retrying.error = verdict.duration, task_error(verdict.error)
+                retrying.delay, retrying.counted = delay, counted
+                events.emit(retrying)
             case Dead(reason, error):
-                facts = {"error": task_error(error), "reason": reason}
-                self._emit(TaskFailed, delivery, task, max_attempts, duration=took, **facts)
+                failed = _about(TaskFailed, events, delivery, task, max_attempts)
+                failed.duration, failed.error, failed.reason = verdict.duration, task_error(error), reason
+                events.emit(failed)
             case Unstarted():
                 pass  # nothing has happened to the task
 
@@ -147,6 +139,10 @@ class Journal:
                 _say("task_failed", text, delivery, task, logging.ERROR, reason=reason, error=error, duration=took)
             case Unstarted():
                 self._counts["given_back"] += 1
+
+
+def _about(kind: type[Told], events: Hub, delivery: Delivery, task: str, max_attempts: int | None) -> Told:
+    return about(kind, events.worker_id, delivery.id, task, delivery.queue, delivery.attempt, max_attempts)
 
 
 def _more(count: int) -> None:

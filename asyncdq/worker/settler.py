@@ -16,11 +16,12 @@ _log = logging.getLogger("asyncdq.worker")
 
 Item = tuple[Delivery, Outcome]
 
-WARM = 20
-"""Trips that went well, beside as many others, before a batch counts as sent when it has been handed over: a new
-connection has to be made, and to learn the statements, before it sends anything."""
+WARM = 10
+"""Trips that went well, for each that will be under way, before a batch counts as sent when it has been handed over: a
+new connection has to be made, and to learn the statements, before it sends anything. Where each trip takes one, some
+of the first ones may still wait for theirs."""
 
-AT_ONCE = 12
+AT_ONCE = 16
 """Trips under way, at most, while tasks wait for slots, where outcomes that are on their way are as good as written."""
 
 TURNS = 2
@@ -51,7 +52,7 @@ class Settler:
         self._loop = asyncio.get_running_loop()
         self._batcher: Batcher[Item, Settled] = Batcher(self._send_first, driver.limits.batch)
         self._under_way = 0
-        self._good_trips = [0] * AT_ONCE  # by how many others were under way
+        self._good_trips = 0
         self.unsent = 0
         self.on_sent: Callable[[], None] = lambda: None
 
@@ -84,7 +85,7 @@ class Settler:
 
     def _sends_ahead(self, others: int) -> bool:
         """Whether what is handed over now, with so many others under way, is written at once."""
-        return others < self._driver.limits.keeps_sent and self._good_trips[others] >= WARM
+        return others < self._driver.limits.keeps_sent and self._good_trips >= WARM * (others + 1)
 
     async def _send_first(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
         others = self._under_way
@@ -98,7 +99,7 @@ class Settler:
             self._under_way -= 1
             if not early:
                 self._release(len(batch))
-        self._good_trips[others] += 1
+        self._good_trips += 1
         return results
 
     def _release(self, count: int, turns: int = 0) -> None:
@@ -113,10 +114,10 @@ class Settler:
         try:
             lost, lost_tries = await self._outage.persist(lambda: self._driver.settle(batch))
         except Exception as error:
-            self._good_trips = [0] * AT_ONCE
+            self._good_trips = 0
             return [error] if len(batch) == 1 else [(await self._send([item], tried=True))[0] for item in batch]
         if lost_tries:
-            self._good_trips = [0] * AT_ONCE
+            self._good_trips = 0
         return _results(batch, lost, Settled.UNSURE if tried or lost_tries else Settled.LOST)
 
 

@@ -88,6 +88,7 @@ class Shift:
                 tries = 0
             except ConnectionLost as error:
                 tries += 1
+                self._ahead.pause()  # perhaps it was more than comes through in time
                 await self._doze.through(self._crew.outage.pause(error, tries, began))
 
     async def finish(self, grace: float) -> int:
@@ -147,7 +148,7 @@ class Shift:
 
     def _room(self) -> int:
         """How many more may be claimed now."""
-        ahead = 0 if self._suspicion.wary else self._ahead.room()
+        ahead = 0 if self._suspicion.wary else self._ahead.room(self._loop.time(), self._backlog.has_lasted())
         room = self._config.concurrency + ahead - len(self._running) - len(self._backlog) - self._refused
         if room < self._ahead.least(ahead):
             return 0
@@ -157,6 +158,7 @@ class Shift:
 
     def _accept(self, deliveries: Sequence[Delivery], claimed_at: float) -> None:
         suspects: list[Run] = []
+        only_once = False
         self._suspicion.look(deliveries)
         for delivery in deliveries:
             position = self._positions[delivery.queue]
@@ -167,12 +169,18 @@ class Shift:
                 continue
             self._begun += 1
             self._leases.add(run)
+            only_once = only_once or run.plan.policy.max_attempts == 1
             if run.suspect and not self._stopping:
                 suspects.append(run)
             else:
                 self._backlog.add(run)
         self._isolate(suspects)
         self._fill()
+        if only_once and self._config.claim_ahead is None:
+            surplus = self._backlog.surplus(self._config.concurrency)
+            self._ahead.hold_back(self._loop.time(), bool(surplus))
+            for run in surplus:
+                self._give_back(run, 0.0)
         if self._backlog and self._parking is None:
             self._parking = self._loop.call_later(PARKED_AFTER, self._give_back_parked)
 
@@ -222,7 +230,7 @@ class Shift:
             self._leases.drop(run)
             self._journal.lost(run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
         else:
-            self._ahead.ended(verdict.duration)
+            self._ahead.ended(verdict.duration, len(run.delivery.body))
             self._settle(run.delivery, run.plan.task.name, verdict, run, self._crew.executor.linger(run))
         self._fill()
         self._note_change()

@@ -66,4 +66,4 @@ async def test_a_task_leaves_no_rings(one: Task[..., Any, Any]) -> None:
             found = gc.collect()
         finally:
             gc.enable()
-    assert found < 2 * TASKS  # a worker leaves some; each task left eleven
+    assert found < 5 * TASKS  # a worker leaves some, and some more for each thread that it had; each task left eleven

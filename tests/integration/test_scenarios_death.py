@@ -12,6 +12,8 @@ from contextlib import suppress
 import pytest
 
 from asyncdq import Task
+from asyncdq.drivers.rabbitmq import RabbitMQDriver
+from asyncdq.drivers.sqs import SQSDriver
 from asyncdq.message import Dead, Message
 
 from . import jobs
@@ -20,6 +22,9 @@ from .pools import gone
 from .workers import EMPTY, Site, WorkerProcess, counts, leases_end
 
 LEASE = ("--task-defaults-visibility-timeout", "1")
+
+SENDS_FIRST = (RabbitMQDriver, SQSDriver)
+"""What a worker gives back is sent anew before it is deleted: killed in between, it leaves it there twice."""
 
 
 @pytest.mark.slow
@@ -36,20 +41,21 @@ async def test_ten_thousand_tasks_survive_a_worker_that_is_killed_halfway(site: 
     for queue in ("high", "low"):
         await site.wait_for_stats(queue, ready=0, delayed=0, leased=0, dead=0)
     assert set(ids) == site.ledger.successes().keys()
-    assert {entry.pid for entry in site.ledger.repeated()} <= {doomed.pid}
+    others, driver = [entry for entry in site.ledger.repeated() if entry.pid != doomed.pid], site.client.driver
+    assert len(others) <= (driver.limits.batch if isinstance(driver, SENDS_FIRST) else 0)
     print(f"\n{_account(site.ledger, doomed)}")
     survivor.signal(signal.SIGTERM)
     assert await survivor.exited() == 0
 
 
 def _account(ledger: Ledger, doomed: WorkerProcess) -> str:
-    """Who ran what, and what ran twice because its first worker was killed."""
+    """Who ran what, and what ran twice because the killed worker had claimed it first."""
     ended = {(entry.id, entry.pid) for entry in ledger.ends()}
-    again = ledger.repeated()
+    again = [entry for entry in ledger.repeated() if entry.pid == doomed.pid]
     unwritten = sum((entry.id, entry.pid) in ended for entry in again)
     by_worker = Counter("killed" if entry.pid == doomed.pid else "surviving" for entry in ledger.starts())
     return (
-        f"executions: {dict(by_worker)}; ran twice: {len(again)}, all of them claimed by the killed worker: "
+        f"executions: {dict(by_worker)}; ran twice after the killed worker: {len(again)}; "
         f"{unwritten} had ended and their outcome was not written yet, {len(again) - unwritten} were interrupted"
     )
 
@@ -66,6 +72,23 @@ async def test_workers_killed_one_after_the_other_lose_nothing_and_repeat_only_w
     await site.until(lambda: not site.ledger.lost())
     await site.wait_for_stats(ready=0, delayed=0, leased=0, dead=0)
     assert len(site.ledger.repeated()) <= kills * 10
+
+
+@pytest.mark.parametrize("queue_url", ["sqlite", "redis", "postgres", "mysql"], indirect=True)
+async def test_a_worker_that_is_killed_uses_up_the_one_attempt_of_few_tasks(site: Site) -> None:
+    once = jobs.mark.using(max_attempts=1)
+    arguments = ("-c", "10", "-v", "warning", *LEASE)
+    await site.enqueue(jobs.mark.bind(str(number)) for number in range(3_000))  # of which it claims many ahead
+    await site.enqueue(once.bind(str(number)) for number in range(3_000, 8_000))
+    doomed = site.start(*arguments)
+    await site.ended(4_000)
+    doomed.kill()
+    assert len(site.ledger.lost()) > 1_024
+    site.start(*arguments)
+    await site.wait_for_stats(ready=0, delayed=0, leased=0)
+    on_their_way = site.client.driver.limits.keeps_sent * 10  # more than are there: outcomes whose connection was new
+    assert len(await site.dead()) <= 20 + on_their_way  # ten that had ended, and ten claimed for their slots
+    assert site.ledger.repeated() == []
 
 
 SENT = """
@@ -135,7 +158,9 @@ async def test_a_worker_frozen_past_its_lease_loses_the_task_and_goes_on(
     await other.says("task_completed")
     ends = {entry.pid: entry.said for entry in site.ledger.ends(id)}
     assert ends == {frozen.pid: RETURNED if task is jobs.hold_in_thread else "CancelledError", other.pid: RETURNED}
-    assert "lease lost" in frozen.log_lines(id)[-1]
+    told = " ".join(frozen.log_lines(id))  # the last word may be the watchdog's, on a loop that stood still
+    assert "lease lost" in told
+    assert "task_completed" not in told
     assert "task_completed" in other.log_lines(id)[-1]
     assert counts(await site.stats("both"), **EMPTY)
 

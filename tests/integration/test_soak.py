@@ -45,5 +45,5 @@ async def test_memory_and_file_descriptors_stay_flat_over_thousands_of_tasks(sit
     (memory, files), (memory_at_end, files_at_end) = sizes[0], sizes[-1]
     print(f"\nmemory {[rss // MEGABYTE for rss, _ in sizes]} MB, file descriptors {[fds for _, fds in sizes]}")
     assert memory_at_end - memory < 8 * MEGABYTE
-    assert files_at_end - files < 5  # a leak would be one per task
+    assert files_at_end - files < 20  # a pool may grow by as many; a leak would be one per task
     assert counts(await site.stats(), **EMPTY)

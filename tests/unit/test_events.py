@@ -26,7 +26,7 @@ from asyncdq.events import (
     WorkerHeartbeat,
     WorkerOnline,
 )
-from asyncdq.events.types import TYPES, TaskEvent, task_error
+from asyncdq.events.types import TYPES, TaskEvent, about, task_error
 from asyncdq.events.wire import dumps, facts, line, loads
 from asyncdq.settings import load, options
 
@@ -249,6 +249,91 @@ async def test_an_outage_is_said_once_with_its_count_at_the_end(caplog: pytest.L
         "Sink",
     ]
     assert caplog.records[1].getMessage() == f"Sink: {hub.dropped} events were dropped"
+
+
+class Asked(Sink):
+    """One that knows whether anybody listens, and stands still before it says so while it is `shut`."""
+
+    def __init__(self, *, listens: bool, error: BaseException | None = None) -> None:
+        super().__init__()
+        self.listens = listens
+        self.no_answer = error
+
+    async def is_heard(self) -> bool:
+        self.asked.set()
+        await self.open.wait()
+        if self.no_answer is not None:
+            raise self.no_answer
+        return self.listens
+
+
+def tell(hub: Hub, begin: int, end: int) -> list[str]:
+    for number in range(begin, end):
+        hub.emit(beat(number))
+    return [str(number) for number in range(begin, end)]
+
+
+async def test_many_events_that_nobody_listens_to_are_dropped_and_no_loss() -> None:
+    sink = Asked(listens=False)
+    hub = Hub([sink])
+    tell(hub, 0, 2_000)
+    await hub.close()
+    assert (sink.seen, hub.dropped) == ([], 0)
+    sink.listens = True
+    heard = tell(hub, 2_000, 4_000)
+    await hub.close()
+    assert (sink.seen, hub.dropped) == (heard, 0)
+
+
+async def test_for_a_few_events_nobody_is_asked() -> None:
+    sink = Asked(listens=False)
+    hub = Hub([sink])
+    told = tell(hub, 0, 99)
+    await hub.close()
+    assert sink.seen == told
+
+
+@pytest.mark.parametrize("count", [50, 150, 250, 350])
+async def test_what_comes_after_the_question_is_not_dropped_by_its_answer(count: int) -> None:
+    sink = Asked(listens=False)
+    sink.open.clear()
+    hub = Hub([sink], capacity=200)
+    tell(hub, 0, 100)
+    await sink.asked.wait()
+    later = tell(hub, 100, 100 + count)
+    sink.open.set()
+    await asyncio.sleep(0)  # the answer comes
+    sink.listens = True
+    await hub.close()
+    assert sink.seen == later[-200:]
+    assert hub.dropped == max(0, count - 200)  # of those that were asked about, none
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), TimeoutError()])
+async def test_an_emitter_that_cannot_say_who_listens_gets_the_events(error: BaseException) -> None:
+    sink = Asked(listens=False, error=error)
+    hub = Hub([sink])
+    told = tell(hub, 0, 200)
+    await hub.close()
+    assert (sink.seen, hub.dropped) == (told, 0)
+
+
+async def test_a_question_that_was_lost_is_asked_again() -> None:
+    sink = Asked(listens=True, error=ConnectionLost("away"))
+    hub = Hub([sink])
+    told = tell(hub, 0, 200)
+    await sink.asked.wait()
+    sink.no_answer = None
+    await hub.close()
+    assert (sink.seen, hub.dropped) == (told, 0)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TYPES.values() if issubclass(kind, TaskEvent)])
+def test_an_event_that_is_made_in_a_hurry_lacks_only_what_is_its_own(kind: type[TaskEvent]) -> None:
+    made, own = about(kind, "w", "1", "t", "q", 1, 3), FIELDS[kind.event] - FIELDS["task_started"]
+    for name in own:
+        setattr(made, name, SAMPLES[name])
+    assert loads(dumps(made)) == made
 
 
 async def test_a_hub_can_be_used_again_after_it_was_closed() -> None:
