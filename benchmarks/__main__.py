@@ -6,7 +6,7 @@
 
 | file | what is in it |
 |---|---|
-| ours.py, events.py, rivals/, floors/ | the contenders: how each enqueues, and how its worker is started |
+| ours.py, events.py, watched.py, rivals/, floors/ | the contenders: how each enqueues, and how its worker is started |
 | inside.py | asyncdq with its worker in the process that enqueues |
 | bodies.py, tally.py, contend.py | what a contender's environment runs: tasks, how they count themselves, producers |
 | contender.py, store.py, trial.py, usage.py, proxy.py | what the harness has: commands, servers, their costs |

@@ -11,15 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 ENVIRONMENTS = ROOT / ".venvs"
 
-OURS, EVENTS, FLOOR = "asyncdq", "asyncdq-events", "floor"
+OURS, EVENTS, WATCHED, FLOOR = "asyncdq", "asyncdq-events", "asyncdq-watched", "floor"
+NO_RIVALS = (OURS, EVENTS, WATCHED, FLOOR)
 
-FACTS = ("PACKAGES", "DRIVERS", "WORKER", "CPU", "MOST", "SETTINGS", "CRASH")
+FACTS = ("PACKAGES", "DRIVERS", "WORKER", "BESIDE", "CPU", "MOST", "SETTINGS", "CRASH")
 
 
 class Uninstallable(RuntimeError):
@@ -37,7 +39,7 @@ class Contender:
     @property
     def is_rival(self) -> bool:
         """Whether it is neither asyncdq nor the floor."""
-        return self.name not in (OURS, EVENTS, FLOOR)
+        return self.name not in NO_RIVALS
 
     @property
     def most(self) -> int:
@@ -58,6 +60,10 @@ class Contender:
     def worker(self, url: str, concurrency: int) -> list[str]:
         """The command of a worker."""
         return self._command(self.facts["WORKER"], url, concurrency)
+
+    def beside(self, url: str) -> list[list[str]]:
+        """The commands of what runs beside a worker, and is not measured."""
+        return [self._command(self.facts["BESIDE"], url, 1)] if "BESIDE" in self.facts else []
 
     def cpu_workers(self, url: str) -> list[list[str]]:
         """The commands of what runs CPU tasks on two processes."""
@@ -91,15 +97,16 @@ class Contender:
 
 def contenders(driver: str) -> list[Contender]:
     """Ours, the floor, and every rival that runs on this backend."""
-    found = [read(OURS, HERE / "ours.py"), read(EVENTS, HERE / "events.py")]
+    events = read(EVENTS, HERE / "events.py")
+    found = [read(OURS, HERE / "ours.py"), events, read(WATCHED, HERE / "watched.py", events.facts)]
     found += [read(FLOOR, path) for path in HERE.glob(f"floors/{driver}.py")]
     found += [read(path.stem, path) for path in sorted(HERE.glob("rivals/[a-z]*.py"))]
     return [contender for contender in found if driver in contender.facts["DRIVERS"]]
 
 
-def read(name: str, path: Path) -> Contender:
-    """A contender's literals, without running its file."""
-    facts: dict[str, Any] = {}
+def read(name: str, path: Path, others: Mapping[str, Any] = MappingProxyType({})) -> Contender:
+    """A contender's literals, without running its file; what it does not say is as with `others`."""
+    facts = dict(others)
     for node in ast.parse(path.read_text("utf-8")).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id in FACTS:
             facts[node.targets[0].id] = literal(node.value, facts)

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import table
 from .bars import Bar, Group, chart
-from .contender import EVENTS, FLOOR, OURS, ROOT
+from .contender import EVENTS, FLOOR, OURS, ROOT, WATCHED
 from .results import FOLDER, Results
 from .targets import judged
 from .workloads import WORKLOADS, Workload
@@ -35,7 +35,8 @@ children, of W1 that of the producer; `server us` is that of the server. `memory
 added up over the processes of the worker (W6); `start s` is from the start of the process to its first task (W9).
 
 `asyncdq` has default settings, and so writes a log line per task, up to a thousand a second; most rivals are run with
-a log level of warning. Events are off; `asyncdq-events` is the same with events on the Redis that it works from.
+a log level of warning. Events are off; `asyncdq-events` is the same with events on the Redis that it works from, and
+nobody who listens; `asyncdq-watched` with somebody who does, on the same two cores.
 
 W3 has the producer in one process and the worker in another, as its rivals have. In `W3 inside` one process, and one
 event loop, does both, as an application on SQLite may do: asyncdq alone, and without log lines. What is wanted of
@@ -169,7 +170,7 @@ def bar(results: Results, workload: Workload, name: str) -> Bar:
     """One contender's."""
     number = results.median(workload.key, name, workload.headline)
     assert number is not None
-    kind = {OURS: "ours", EVENTS: "ours", FLOOR: "floor"}.get(name, "rival")
+    kind = {OURS: "ours", EVENTS: "ours", WATCHED: "ours", FLOOR: "floor"}.get(name, "rival")
     cell = results.cells[workload.key][name]
     said = (word for word in ("lost", "doubled", "over") if any(cell.get(word, [])))
     trouble = "".join(f", {word} {max(cell[word]):.0f}" for word in said)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from .contender import EVENTS, FLOOR, HERE, OURS
+from .contender import HERE, NO_RIVALS
 
 FOLDER = HERE / "results"
 
@@ -57,7 +57,7 @@ class Results:
         found = {
             contender: self.median(workload, contender, name)
             for contender, cell in self.cells.get(workload, {}).items()
-            if contender not in (OURS, EVENTS, FLOOR) and not any(cell.get("lost", []) + cell.get("over", []))
+            if contender not in NO_RIVALS and not any(cell.get("lost", []) + cell.get("over", []))
         }
         measured = {contender: number for contender, number in found.items() if number is not None}
         return sorted(measured, key=measured.__getitem__, reverse=more)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .bench import Bench, Numbers, Speeds
-from .contender import EVENTS, FLOOR, OURS, Contender, Uninstallable, contenders
+from .contender import EVENTS, FLOOR, OURS, WATCHED, Contender, Uninstallable, contenders
 from .results import Results
 from .store import Store
 from .trial import Failed
@@ -59,7 +59,8 @@ def introduced(results: Results, contender: Contender) -> bool:
 def chosen(results: Results, workload: Workload, able: Sequence[Contender]) -> list[Contender]:
     """Who is measured by this workload."""
     fit = [one for one in able if workload.concurrency <= one.most]
-    fit = [one for one in fit if one.name != EVENTS or workload.key.startswith("W2")]  # elsewhere it is the same
+    if workload.key != "W2 c100":  # elsewhere it is the same
+        fit = [one for one in fit if one.name not in (EVENTS, WATCHED)]
     fit = [one for one in fit if one.name != FLOOR or workload.floor]
     if not workload.alone:
         return fit

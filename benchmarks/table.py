@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .contender import EVENTS, FLOOR, OURS
+from .contender import NO_RIVALS, OURS
 from .results import Results
 from .workloads import WORKLOADS, Workload
 
@@ -28,8 +28,8 @@ def order(results: Results, workload: Workload) -> list[str]:
     """Ours, the floor, and the rivals, the best first; those that lost tasks, or ran too many at a time, come last."""
     cells = results.cells.get(workload.key, {})
     rivals = results.rivals(workload.key, workload.headline, more=workload.more)
-    rest = [name for name in cells if name not in (OURS, EVENTS, FLOOR, *rivals)]
-    return [name for name in (OURS, EVENTS, FLOOR, *rivals, *rest) if name in cells]
+    rest = [name for name in cells if name not in (*NO_RIVALS, *rivals)]
+    return [name for name in (*NO_RIVALS, *rivals, *rest) if name in cells]
 
 
 def cells_of(results: Results, workload: Workload, contender: str) -> list[str]:

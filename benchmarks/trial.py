@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,12 +75,16 @@ class Trial:
         tally = Path(tempfile.mkdtemp(prefix="tally-", dir=self.folder))
         environment = {**self.environment(1 if len(commands) > 1 else concurrency), FOLDER: str(tally), URL: url}
         began = time.monotonic()
-        workers = Workers([self._start(command, environment) for command in commands], began, Executions(tally), self)
-        try:
+        with ExitStack() as ending:
+            for command in self.contender.beside(url):
+                process = ending.enter_context(self._start(command, environment))  # waits for its end
+                ending.callback(process.kill)
+            ending.callback(shutil.rmtree, tally)
+            workers = Workers([], began, Executions(tally), self)
+            ending.callback(workers.end)
+            for command in commands:
+                workers.processes.append(self._start(command, environment))
             yield workers
-        finally:
-            workers.end()
-            shutil.rmtree(tally)
 
     def environment(self, concurrency: int) -> dict[str, str]:
         """For all of its processes: like a user's, and without what is ours."""
