@@ -38,11 +38,15 @@ Rules that every driver keeps; each is a test of the contract suite:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
 
 from ..message import DeadLetter, Delivery, Limits, Message, Outcome, QueueStats
+
+
+def untold() -> None:
+    """The `sent` of who need not be told."""
 
 
 class BaseDriver(ABC):
@@ -94,6 +98,15 @@ class BaseDriver(ABC):
     @abstractmethod
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """Write the outcomes, of any kinds mixed; return the deliveries that were no longer ours."""
+
+    async def settle_telling(
+        self, outcomes: Sequence[tuple[Delivery, Outcome]], sent: Callable[[], None]
+    ) -> list[Delivery]:
+        """`settle`; calls `sent` when the backend will carry it out whole though this process is killed in that moment.
+
+        Where that cannot be told before the answer, as here, `sent` is not called.
+        """
+        return await self.settle(outcomes)
 
     @abstractmethod
     async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:

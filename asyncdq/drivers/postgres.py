@@ -7,7 +7,7 @@ their `.sql` files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Self
@@ -15,17 +15,17 @@ from typing import Any, Self
 from ..errors import ConfigurationError, DriverError
 from ..message import DeadLetter, Delivery, Limits, Message, Outcome, QueueStats
 from . import postgres_dead, postgres_schema, postgres_tasks
+from .base import untold
 from .postgres_address import FORM, Address
 from .postgres_floor import Floor
 from .postgres_link import Connection, Link
 from .postgres_pool import PostgresPool
+from .postgres_prepared import Prepared
 from .postgres_tables import Tables
 from .postgres_watch import POLL, Watch
 from .session import Session, SessionDriver
 from .sql_options import Options
-
-_OTHERS = 3
-"""Connections that a claim, a renewal and an enqueue may have while outcomes are sent on the rest."""
+from .sql_pool import OTHERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,7 @@ class _Session(Session):
     pool: PostgresPool
     watch: Watch
     floor: Floor = field(default_factory=Floor)
+    prepared: Prepared = field(default_factory=Prepared)
 
 
 class PostgresDriver(SessionDriver[_Session]):
@@ -82,8 +83,7 @@ class PostgresDriver(SessionDriver[_Session]):
         least, most = self._sizes
         pool = PostgresPool(self._link, most)
         await pool.start(least)
-        # Through a pooler each statement is prepared anew, and sent a trip later.
-        self.limits = replace(self.limits, keeps_sent=max(0, most - _OTHERS) if self._link.pooled is False else 0)
+        self.limits = replace(self.limits, keeps_sent=max(0, most - OTHERS) if self._link.pooled is False else 0)
         watch = Watch(self._link, self._tables.channel, partial(_due, self._tables))
         return _Session(pool=pool, watch=watch)
 
@@ -137,9 +137,18 @@ class PostgresDriver(SessionDriver[_Session]):
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """One statement for all outcomes."""
-        return (
-            await self._pool.call(postgres_tasks.settle, self._tables, self._here().floor, outcomes) if outcomes else []
-        )
+        return await self.settle_telling(outcomes, untold)
+
+    async def settle_telling(
+        self, outcomes: Sequence[tuple[Delivery, Outcome]], sent: Callable[[], None]
+    ) -> list[Delivery]:
+        """`settle`; the server carries out a statement that it has, though its client hangs up."""
+        if not outcomes:
+            return []
+        here = self._here()
+        if self._link.pooled:  # each statement is prepared anew, and leaves a trip later
+            sent = untold
+        return await here.pool.call(postgres_tasks.settle, self._tables, here.floor, here.prepared, outcomes, sent)
 
     async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:
         """One statement for all leases."""

@@ -88,6 +88,7 @@ class Link:
         if pooled:
             options["statement_cache_size"] = 0
         else:
+            options["max_cached_statement_lifetime"] = 0  # for ever: nobody can tell when one would be prepared anew
             settings |= {
                 "statement_timeout": str(max(1, int(self.timeout * 750))),
                 "default_transaction_isolation": "read committed",

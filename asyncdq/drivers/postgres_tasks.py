@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
 from ..message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted, executions
 from .postgres_floor import Floor
 from .postgres_link import Connection
+from .postgres_prepared import Prepared
 from .postgres_tables import Tables
 
 PART = 8 * 2**20
@@ -86,7 +87,12 @@ async def claim(
 
 
 async def settle(
-    connection: Connection, tables: Tables, floor: Floor, outcomes: Sequence[tuple[Delivery, Outcome]]
+    connection: Connection,
+    tables: Tables,
+    floor: Floor,
+    prepared: Prepared,
+    outcomes: Sequence[tuple[Delivery, Outcome]],
+    sent: Callable[[], None],
 ) -> list[Delivery]:
     """Write the outcomes; return the deliveries that were no longer ours. Given twice, the first one holds."""
     firsts: dict[tuple[str, str, int], tuple[Delivery, Outcome]] = {}
@@ -100,10 +106,10 @@ async def settle(
     chosen = list(firsts.values())
     keys = [[key[column] for key in firsts] for column in range(3)]
     if all(isinstance(outcome, Done) for _, outcome in chosen):
-        ours = await connection.fetchval(tables.done, *keys)
+        ours = await prepared.ask(connection, sent, tables.done, *keys)
     else:
         rows = [_row(delivery, outcome) for delivery, outcome in chosen]
-        ours = await connection.fetchval(tables.settle, *keys, *map(list, zip(*rows, strict=True)))
+        ours = await prepared.ask(connection, sent, tables.settle, *keys, *map(list, zip(*rows, strict=True)))
         floor.forget()  # what never began is at its old place again
     return _lost([delivery for delivery, _ in chosen], ours) + twice
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -17,6 +17,7 @@ from ..errors import ConfigurationError, DriverError
 from ..message import DeadLetter, Delivery, Limits, Message, Outcome, QueueStats
 from ..url import number, whole_number
 from . import redis_scripts as scripts
+from .base import untold
 from .redis_address import parse
 from .redis_entries import Verdicts, by_queue, contents, deliveries, letter, microseconds, parcels
 from .redis_scripts import Keys
@@ -171,14 +172,22 @@ class RedisDriver(SessionDriver[_Session]):
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """One script per queue, all in one round trip."""
+        return await self.settle_telling(outcomes, untold)
+
+    async def settle_telling(
+        self, outcomes: Sequence[tuple[Delivery, Outcome]], sent: Callable[[], None]
+    ) -> list[Delivery]:
+        """`settle`; the server carries out what it has read, though its client hangs up."""
         wire = self._here().wire("settle")
         calls: list[tuple[list[int], asyncio.Future[list[int]]]] = []
-        for queue, places in by_queue((delivery for delivery, _ in outcomes), self.limits.batch):
+        parts = list(by_queue((delivery for delivery, _ in outcomes), self.limits.batch))
+        for queue, places in parts:
             verdicts = Verdicts()
             for place in places:
                 verdicts.add(place, *outcomes[place])
             arguments = [self._keys.channel(queue), _HORIZON, *verdicts.arguments()]
-            calls.append((verdicts.places(), wire.run(scripts.SETTLE, self._keys.of(scripts.SETTLE, queue), arguments)))
+            keys, tell = self._keys.of(scripts.SETTLE, queue), sent if places is parts[-1][1] else None
+            calls.append((verdicts.places(), wire.run(scripts.SETTLE, keys, arguments, tell)))
         return [outcomes[place][0] for place in await _refused(calls)]
 
     async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:

@@ -15,18 +15,19 @@ from typing import Any
 
 from ..errors import AsyncdqError, ConnectionLost
 from .redis_address import Address
-from .redis_link import Demoted, Link, Refusal, UnknownScript, again, explain, explained, pack
+from .redis_link import Demoted, Link, Refusal, UnknownScript, again, explain, explained, nothing_waits, pack
 from .redis_scripts import Script
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A command on its way, and the future of its answer."""
+    """A command on its way, and the future of its answer. `sent` hears when the server will carry it out, if before."""
 
     answer: asyncio.Future[Any]
     packed: bytes
     script: Script | None = None
     arguments: tuple[bytes, ...] = ()
+    sent: Callable[[], None] | None = None
 
     def resolve(self, result: Any) -> None:
         """Hand over the answer or the error, if anybody still waits."""
@@ -65,6 +66,7 @@ class Line:
         self.used = self._loop.time()
         self.unanswered = 0
         self._trips: deque[tuple[Sequence[Call], int, float]] = deque()  # its bytes, and when it must be answered
+        self._known: set[bytes] = set()  # scripts that the server has, of those with a `sent`
         self._watch: asyncio.TimerHandle | None = None
         self._reader = self._loop.create_task(self._read(), name="asyncdq-redis-line")
 
@@ -88,6 +90,13 @@ class Line:
             await self._link.send_packed_command([call.packed for call in calls], check_health=False)
         except RuntimeError as error:  # uvloop's word for a connection that is closed
             raise ConnectionResetError("the connection was closed") from error
+        for call in calls:
+            if call.sent is not None and call.script is not None and call.script.sha in self._known:
+                self._loop.call_soon(self._tell, call.sent)  # uvloop writes at the end of its turn
+
+    def _tell(self, sent: Callable[[], None]) -> None:
+        if self.open and nothing_waits(self._link):
+            sent()
 
     async def close(self, error: AsyncdqError) -> None:
         """Close it; what is under way has this error."""
@@ -130,6 +139,8 @@ class Line:
 
     def _resolve(self, call: Call, answer: Any) -> None:
         if not isinstance(answer, Refusal):
+            if call.sent is not None and call.script is not None:
+                self._known.add(call.script.sha)
             call.resolve(answer)
         elif isinstance(answer, UnknownScript) and call.script is not None:
             self._on_unknown(call)

@@ -75,6 +75,12 @@ def pack(*args: bytes) -> bytes:
     return b"".join(parts)
 
 
+def nothing_waits(link: Link) -> bool:
+    """Whether all that was written has left this process. redis-py has no name for that."""
+    writer: asyncio.StreamWriter | None = getattr(link, "_writer", None)
+    return writer is not None and not writer.transport.get_write_buffer_size()
+
+
 async def ask(link: Link, *args: bytes) -> Any:
     """The answer to one command, with nothing else under way."""
     await link.send_packed_command([pack(*args)], check_health=False)

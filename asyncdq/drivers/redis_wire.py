@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -52,10 +52,19 @@ class Wire:
         """The answer to a command. Raises what `explain` makes of an error."""
         return self._put(Call(self._loop.create_future(), pack(*args)))
 
-    def run(self, script: Script, keys: Sequence[bytes], arguments: Iterable[bytes]) -> asyncio.Future[Any]:
-        """The answer of a script, which the server gets again if it does not know it any more."""
+    def run(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Iterable[bytes],
+        sent: Callable[[], None] | None = None,
+    ) -> asyncio.Future[Any]:
+        """The answer of a script, which the server gets again if it does not know it any more.
+
+        `sent` hears when this call, and with it all earlier ones, is on its way to a server that knows the script.
+        """
         rest = script.arguments(keys, arguments)
-        return self._put(Call(self._loop.create_future(), pack(b"EVALSHA", script.sha, *rest), script, rest))
+        return self._put(Call(self._loop.create_future(), pack(b"EVALSHA", script.sha, *rest), script, rest, sent))
 
     async def close(self) -> None:
         """Finish what was called, then close the connection."""

@@ -21,6 +21,9 @@ C = TypeVar("C")
 P = ParamSpec("P")
 T = TypeVar("T")
 
+OTHERS = 3
+"""Connections that a claim, a renewal and an enqueue may have while outcomes are sent on the rest."""
+
 
 class Pool(ABC, Generic[C]):
     """Up to `most` connections, the one used last first. `where` is the server; `timeout` the seconds of a call."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 
 from ..batcher import Batcher
-from ..drivers.base import BaseDriver
+from ..drivers.base import BaseDriver, untold
 from ..message import Delivery, Outcome
 from .outage import Outage
 
@@ -16,16 +16,8 @@ _log = logging.getLogger("asyncdq.worker")
 
 Item = tuple[Delivery, Outcome]
 
-WARM = 10
-"""Trips that went well, for each that will be under way, before a batch counts as sent when it has been handed over: a
-new connection has to be made, and to learn the statements, before it sends anything. Where each trip takes one, some
-of the first ones may still wait for theirs."""
-
 AT_ONCE = 16
 """Trips under way, at most, while tasks wait for slots, where outcomes that are on their way are as good as written."""
-
-TURNS = 2
-"""Turns of the event loop after which a driver has written what was handed over: it writes in the first."""
 
 
 class Settled(Enum):
@@ -42,17 +34,15 @@ class Settler:
     outcome never stops the others.
 
     `unsent` counts those that would be lost if this process died now, and their tasks repeated; `on_sent` hears when
-    they become fewer. An outcome is one of them until it is written; or, where the backend carries out what it was
-    sent, until it is on its way, as far as can be told from here: a call that has to prepare something first is later.
+    they become fewer. An outcome is one of them until it is written, or until the driver tells that it is on its way to
+    a backend that carries out what it was sent.
     """
 
     def __init__(self, driver: BaseDriver, outage: Outage) -> None:
         self._driver = driver
         self._outage = outage
-        self._loop = asyncio.get_running_loop()
         self._batcher: Batcher[Item, Settled] = Batcher(self._send_first, driver.limits.batch)
-        self._under_way = 0
-        self._good_trips = 0
+        self._tells = False  # the driver has told of the last trips when they were on their way
         self.unsent = 0
         self.on_sent: Callable[[], None] = lambda: None
 
@@ -70,7 +60,7 @@ class Settler:
 
     def hurry(self, slots: int) -> None:
         """Tasks wait for a slot: if half of the slots are those of unsent outcomes, send another trip now."""
-        if 2 * self.unsent >= slots and self._sends_ahead(0):
+        if self._tells and 2 * self.unsent >= slots:
             self._batcher.hurry(min(AT_ONCE, self._driver.limits.keeps_sent))
 
     async def drain(self, timeout: float) -> bool:
@@ -83,41 +73,37 @@ class Settler:
             return False
         return True
 
-    def _sends_ahead(self, others: int) -> bool:
-        """Whether what is handed over now, with so many others under way, is written at once."""
-        return others < self._driver.limits.keeps_sent and self._good_trips >= WARM * (others + 1)
-
     async def _send_first(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
-        others = self._under_way
-        early = self._sends_ahead(others)
-        if early:
-            self._release(len(batch), turns=TURNS)
-        self._under_way += 1
+        counted = len(batch)
+
+        def sent() -> None:
+            nonlocal counted
+            self.unsent -= counted
+            counted = 0
+            self.on_sent()
+
+        def told() -> None:
+            if counted:
+                self._tells = True
+                sent()
+
         try:
-            results = await self._send(batch)
+            return await self._send(batch, told)
         finally:
-            self._under_way -= 1
-            if not early:
-                self._release(len(batch))
-        self._good_trips += 1
-        return results
+            if counted:
+                sent()
 
-    def _release(self, count: int, turns: int = 0) -> None:
-        if turns:
-            self._loop.call_soon(self._release, count, turns - 1)
-            return
-        self.unsent -= count
-        self.on_sent()
-
-    async def _send(self, batch: list[Item], tried: bool = False) -> Sequence[Settled | BaseException]:
+    async def _send(
+        self, batch: list[Item], told: Callable[[], None], tried: bool = False
+    ) -> Sequence[Settled | BaseException]:
         """`tried`: an earlier call may have written some of it."""
         try:
-            lost, lost_tries = await self._outage.persist(lambda: self._driver.settle(batch))
+            lost, lost_tries = await self._outage.persist(lambda: self._driver.settle_telling(batch, told))
         except Exception as error:
-            self._good_trips = 0
-            return [error] if len(batch) == 1 else [(await self._send([item], tried=True))[0] for item in batch]
+            self._tells = False
+            return [error] if len(batch) == 1 else [(await self._send([item], untold, tried=True))[0] for item in batch]
         if lost_tries:
-            self._good_trips = 0
+            self._tells = False
         return _results(batch, lost, Settled.UNSURE if tried or lost_tries else Settled.LOST)
 
 

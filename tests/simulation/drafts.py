@@ -11,7 +11,7 @@ from asyncdq.message import Message
 from asyncdq.serializers.msgpack import MsgpackSerializer
 
 from .dice import pick, roll
-from .kinds import ATTEMPTS, killer_kind
+from .kinds import ATTEMPTS, DONE, killer_kind
 from .records import Promise
 from .size import Size
 
@@ -35,6 +35,8 @@ def draft(size: Size, id: str, most: int, killer: bool, hold: float | None, free
     if hold is not None and not kind.stubborn:
         ends = ATTEMPTS if kind.seconds > hold else ends | ATTEMPTS if freezes else ends
         longest = hold + 0.1
+    if freezes and kind.timeout is not None:
+        ends |= DONE  # a worker that is frozen when a process begins counts from when it hears of that
     args = (f"{id}c",) if kind.args == ("child",) else kind.args
     lease = pick((4.0, 9.0, 30.0)) if roll() < size.odd else None
     body = _body(kind.task.name, args, most, kind.timeout, lease)

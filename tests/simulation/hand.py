@@ -27,8 +27,8 @@ RETRY = RetryPolicy(4, 1.0)
 
 
 @lru_cache
-def _limits(batch: int, hold: float | None, claim_ahead: bool) -> Limits:
-    return Limits(batch, 1_000_000, 0.01, hold=hold, claim_ahead=claim_ahead)
+def _limits(batch: int, hold: float | None, claim_ahead: bool, keeps_sent: int) -> Limits:
+    return Limits(batch, 1_000_000, 0.01, hold=hold, claim_ahead=claim_ahead, keeps_sent=keeps_sent)
 
 
 @lru_cache(maxsize=10_000)
@@ -66,7 +66,7 @@ class Hand:
         self.burst = roll() < 0.15
         self.max_tasks = pick(range(1, 4)) if roll() < 0.1 else None
         self._ledger, self._size = ledger, size
-        limits = _limits(pick((2, 100)), hold, roll() < 0.7)
+        limits = _limits(pick((2, 100)), hold, roll() < 0.7, pick((0, 0, 1, 3)))
         self.driver = variant.driver(server, network, ledger, name=process.name, limits=limits)
         slots, lease, pool, ahead = pick((1, 1, 2, 4)), pick((6.0, 10.0)), pick((1, 2)), pick((None, None, 0, 3))
         config = told(pick(QUEUES), slots, self.max_tasks, self.burst, self.grace, lease, pool, ahead)

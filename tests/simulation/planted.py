@@ -193,10 +193,12 @@ class _Resigned(Settler):
     @classmethod
     def of(cls, real: Settler) -> Settler:
         turned = _turned(real, cls)
-        turned._batcher = Batcher(turned._send, turned._driver.limits.batch)
+        turned._batcher = Batcher(turned._send_first, turned._driver.limits.batch)
         return turned
 
-    async def _send(self, batch: list[Item], tried: bool = False) -> Sequence[Settled | BaseException]:
+    async def _send(
+        self, batch: list[Item], told: Callable[[], None], tried: bool = False
+    ) -> Sequence[Settled | BaseException]:
         try:
             await self._driver.settle(batch)
         except ConnectionLost:

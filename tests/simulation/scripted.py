@@ -109,6 +109,14 @@ class ScriptedDriver(BaseDriver):
         batch = list(outcomes)
         return await self._call("settle", batch, lambda: self._settle(batch))
 
+    async def settle_telling(
+        self, outcomes: Sequence[tuple[Delivery, Outcome]], sent: Callable[[], None]
+    ) -> list[Delivery]:
+        """Write outcomes."""
+        if self.limits.keeps_sent and self._connected:
+            asyncio.get_running_loop().call_soon(sent)
+        return await self.settle(outcomes)
+
     async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:
         """Renew."""
         batch = list(deliveries)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from asyncdq.message import Delivery, Done, Message, Outcome
 from asyncdq.worker.outage import Outage
-from asyncdq.worker.settler import WARM, Settled, Settler
+from asyncdq.worker.settler import AT_ONCE, Settled, Settler
 
 from .bench import Bench, limited, loses, slow, virtual
 from .scripted import ScriptedDriver
+from .virtual import run
 
 
 async def held(bench: Bench, *ids: str) -> tuple[ScriptedDriver, list[Delivery]]:
@@ -53,41 +56,53 @@ async def test_what_piles_up_during_a_trip_goes_out_together_with_the_next() -> 
     assert batches(driver) == [["a"], ["b", "c", "d"]]
 
 
-@virtual
-async def test_a_trip_beside_another_frees_its_slots_at_once_when_such_trips_have_gone_well() -> None:
-    bench = Bench(limits=limited(keeps_sent=2))
-    driver, deliveries = await held(bench, *map(str, range(2 * WARM + 2)))
-    settler, unsent = Settler(driver, Outage()), list[int]()
-    for delivery in deliveries[:WARM]:
-        await settled(settler, [delivery])
-    for first, second in zip(deliveries[WARM::2], deliveries[WARM + 1 :: 2], strict=True):
-        for delivery in first, second:
-            settler.put(delivery, Done(), lambda _: None)
-            settler.hurry(1)
-            for _ in range(5):
-                await asyncio.sleep(0)
-        unsent.append(settler.unsent)
-        await settler.drain(1.0)
-    assert [len(batch) for batch in batches(driver)] == [1] * len(deliveries)
-    assert unsent == [1] * (WARM // 2) + [0]
+@pytest.mark.parametrize(("keeps_sent", "most"), [(0, 1), (1, 1), (2, 2), (99, AT_ONCE)])
+def test_trips_go_side_by_side_and_free_their_slots_where_the_driver_tells_that_they_are_on_their_way(
+    keeps_sent: int, most: int
+) -> None:
+    run(side_by_side(keeps_sent, most))
 
 
-@virtual
-async def test_no_more_trips_free_their_slots_than_the_backend_sends_side_by_side() -> None:
-    bench = Bench(limits=limited(keeps_sent=1))
-    driver, deliveries = await held(bench, *map(str, range(WARM + 2)))
+async def side_by_side(keeps_sent: int, most: int) -> None:
+    bench = Bench(limits=limited(keeps_sent=keeps_sent))
+    driver, deliveries = await held(bench, *map(str, range(AT_ONCE + 5)))
     settler = Settler(driver, Outage())
-    for delivery in deliveries[:WARM]:
-        await settled(settler, [delivery])
-    for delivery in deliveries[WARM:]:
+    await settled(settler, deliveries[:1])
+    for delivery in deliveries[1:]:
         settler.put(delivery, Done(), lambda _: None)
         settler.hurry(1)
         for _ in range(5):
             await asyncio.sleep(0)
-    assert settler.unsent == 1
-    assert len(batches(driver)) == WARM + 1  # the last one waits
+    assert batches(driver)[1:] == [[delivery.id] for delivery in deliveries[1 : 1 + most]]
+    assert settler.unsent == len(deliveries) - 1 - (most if keeps_sent else 0)  # the last ones wait
     await settler.drain(1.0)
-    assert [len(batch) for batch in batches(driver)] == [1] * len(deliveries)
+    assert settler.unsent == 0
+
+
+@virtual
+async def test_after_a_lost_trip_the_next_ones_go_one_by_one_until_the_driver_tells_again() -> None:
+    bench = Bench(limits=limited(keeps_sent=2))
+    driver, deliveries = await held(bench, "a", "b", "c", "d")
+    settler = Settler(driver, Outage())
+    bench.network.next["settle"] = [loses("request")]
+    await settled(settler, deliveries[:1])
+    for delivery in deliveries[1:]:
+        settler.put(delivery, Done(), lambda _: None)
+        settler.hurry(1)
+    await settler.drain(1.0)
+    assert batches(driver) == [["a"], ["a"], ["b", "c", "d"]]
+
+
+@virtual
+async def test_slots_are_freed_once_though_a_trip_is_repeated() -> None:
+    bench = Bench(limits=limited(keeps_sent=1))
+    driver, deliveries = await held(bench, "a", "b")
+    bench.network.next["settle"] = [loses("request"), loses("reply")]
+    bench.network.refused.add(("settle", "b"))
+    settler, heard = Settler(driver, Outage()), list[int]()
+    settler.on_sent = lambda: heard.append(settler.unsent)
+    await settled(settler, deliveries)
+    assert heard == [0]
 
 
 @virtual

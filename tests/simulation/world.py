@@ -121,7 +121,9 @@ class World:
 
     def _worker(self, name: str) -> Any:
         rng = self.rng
-        limits = Limits(rng.choice([3, 100]), 1_000_000, 0.01, claim_ahead=rng.random() < 0.7)
+        limits = Limits(
+            rng.choice([3, 100]), 1_000_000, 0.01, claim_ahead=rng.random() < 0.7, keeps_sent=rng.choice([0, 0, 3])
+        )
         driver = self.variant.driver(self.server, self.network, self.ledger, name=name, limits=limits)
         return SimulatedWorker(
             driver,
