@@ -8,14 +8,15 @@ what is committed (READ COMMITTED), in UTC, and the server's clock is the only o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
 from ..errors import DriverError
 from ..message import Again, DeadLetter, Delivery, Limits, Message, Outcome, QueueStats, Unstarted
 from . import mysql_dead, mysql_schema, mysql_settle, mysql_tasks
+from .base import untold
 from .mysql_address import FORM, Address
 from .mysql_link import Link
 from .mysql_pool import MySQLPool
@@ -23,6 +24,7 @@ from .mysql_tables import Tables
 from .mysql_watch import POLL, Watch
 from .session import Session, SessionDriver
 from .sql_options import Options
+from .sql_pool import OTHERS
 
 ROOM = 8 * 2**20
 """Bytes of one statement: half of the smallest default of max_allowed_packet, so that it passes within its timeout."""
@@ -79,6 +81,9 @@ class MySQLDriver(SessionDriver[_Session]):
         least, most = self._sizes
         pool = MySQLPool(self._link, most)
         await pool.start(least)
+
+        # A call that is cut off halfway is rolled back, except that of one statement.
+        self.limits = replace(self.limits, keeps_sent=max(0, most - OTHERS) if self._link.returning else 0)
 
         async def look(queues: Sequence[str]) -> dict[str, float]:
             return await pool.ask(partial(mysql_tasks.due, tables=self._tables, queues=queues))
@@ -139,13 +144,23 @@ class MySQLDriver(SessionDriver[_Session]):
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """One round trip for all outcomes, unless their texts are too long for it."""
-        session = self._here()
-        return await session.pool.calls.run(self._settle(session, outcomes)) if outcomes else []
+        return await self.settle_telling(outcomes, untold)
 
-    async def _settle(self, session: _Session, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
+    async def settle_telling(
+        self, outcomes: Sequence[tuple[Delivery, Outcome]], sent: Callable[[], None]
+    ) -> list[Delivery]:
+        """`settle`; MariaDB carries out successes that it was sent, though its client hangs up."""
+        session = self._here()
+        return await session.pool.calls.run(self._settle(session, outcomes, sent)) if outcomes else []
+
+    async def _settle(
+        self, session: _Session, outcomes: Sequence[tuple[Delivery, Outcome]], sent: Callable[[], None]
+    ) -> list[Delivery]:
         lost: list[Delivery] = []
-        for part in mysql_settle.parts(outcomes, min(ROOM, self._link.packet // 2)):
-            lost += await session.pool.ask(partial(mysql_settle.settle, tables=self._tables, outcomes=part))
+        parts = list(mysql_settle.parts(outcomes, min(ROOM, self._link.packet // 2)))
+        for part in parts:
+            verb = partial(mysql_settle.settle, tables=self._tables, returning=self._link.returning)
+            lost += await session.pool.ask(partial(verb, outcomes=part, sent=sent if part is parts[-1] else untold))
         returned = ((each.queue, what.delay) for each, what in outcomes if isinstance(what, (Again, Unstarted)))
         session.watch.announce(_soonest(returned))
         return lost

@@ -57,12 +57,14 @@ class Answer(NamedTuple):
 
 class Link:
     """Opens connections. `timeout` is that of a call; the server gives up a little sooner, so that nothing
-    is committed after the caller was told that its fate is unknown."""
+    is committed after the caller was told that its fate is unknown. Of the server it learns the longest `packet` in
+    bytes, and whether a `returning` tells what a delete has deleted."""
 
     def __init__(self, address: Address, timeout: float) -> None:
         self.address = address
         self.timeout = timeout
         self.packet = 0
+        self.returning = False
         self._plain = address.ssl_mode == "disabled" or "unix_socket" in address.options
 
     @property
@@ -138,6 +140,7 @@ class Link:
         if numbers(version) < OLDEST[product]:
             oldest = ".".join(map(str, OLDEST[product]))
             raise ConfigurationError(f"{self.address.where} is {product} {version}; asyncdq needs {oldest} or newer")
+        self.returning = product == "MariaDB"
         if not cipher and self.address.ssl_mode not in ("disabled", "preferred") and not self._plain:
             raise ConfigurationError(f"{self.address.where}: no encrypted connection: check ssl_mode")
 

@@ -136,11 +136,11 @@ def _claims(tables: Tables, shares: Sequence[tuple[str, int]], limit: int) -> st
     return ";".join(statements)
 
 
-def ours(receipts: Collection[Receipt]) -> str:
+def ours(receipts: Collection[Receipt], of: str = "task.") -> str:
     """The condition for the rows of these leases. The key alone decides which rows are read."""
     places = ",".join(f"{receipt.seq}" for receipt in receipts)
     pairs = ",".join(f"({receipt.seq},{receipt.token})" for receipt in receipts)
-    return f"task.seq in ({places}) and (task.seq, task.token) in ({pairs})"
+    return f"{of}seq in ({places}) and ({of}seq, {of}token) in ({pairs})"
 
 
 def locking(tables: Tables, receipts: Collection[Receipt]) -> str:

@@ -132,6 +132,32 @@ async def test_a_row_that_somebody_has_locked_is_passed_by(driver: MySQLDriver, 
     assert [each.id for each in await claim(driver)] == ["a"]
 
 
+@pytest.mark.parametrize("returning", [True, False])
+async def test_successes_wait_for_no_row_but_their_own_though_the_table_is_small(
+    driver: MySQLDriver, admin: aiomysql.Connection, returning: bool
+) -> None:
+    if not driver._link.returning and returning:
+        pytest.skip("MySQL: a delete does not say what it has deleted")
+    driver._link.returning = returning
+    await driver.enqueue([message(f"{number}") for number in range(12)])
+    held = await claim(driver, limit=11)
+    await rows(admin, "begin; select seq from task_queue where id = '11' and queue = 'work' for update")
+    async with asyncio.timeout(2.5):  # a lock is waited for for longer
+        assert await driver.settle([(each, Done()) for each in held[1:]]) == []
+    await rows(admin, "rollback")
+    lost = await driver.settle([(each, Done()) for each in held])
+    assert lost == held[1:]
+    assert await driver.settle([(held[0], Done())]) == [held[0]]
+
+
+async def test_a_full_batch_of_successes_is_one_call(driver: MySQLDriver) -> None:
+    await driver.enqueue([message(f"{number}") for number in range(1001)])
+    held = await claim(driver)
+    assert len(held) == driver.limits.batch
+    assert await driver.settle([(each, Done()) for each in held]) == []
+    assert [each.id for each in await claim(driver)] == ["1000"]
+
+
 async def test_a_deadlock_is_tried_again(driver: MySQLDriver, admin: aiomysql.Connection) -> None:
     await driver.enqueue([message("a"), message("b")])
     a, b = await claim(driver)
@@ -230,7 +256,7 @@ async def test_texts_of_one_batch_are_alike_whatever_the_collation_of_the_sessio
     await rows(session, "set collation_connection = utf8mb4_unicode_ci")  # in MySQL it differs by itself
     texts = {"a": "plain", "b": "two words"}
     buried = [(each, Dead("attempts", texts[each.id])) for each in await claim(driver)]
-    assert await mysql_settle.settle(session, driver._tables, buried) == []
+    assert await mysql_settle.settle(session, driver._tables, buried, returning=False) == []
     assert {letter.id: letter.error for letter in await driver.dead("work", 9)} == texts
     await session.ensure_closed()
 
