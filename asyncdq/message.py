@@ -128,7 +128,7 @@ class Limits:
     hold         seconds that one delivery may be held in total, however often it is extended; None: any
     claim_ahead  whether claiming more than can be started at once hides a round trip here
     ends_leases  whether a lease ends when its seconds have passed; else with the connection that took it
-    keeps_sent   calls of `settle_telling` that can be on their way side by side
+    keeps_sent   calls of `settle_telling` that can be on their way side by side, if it tells; 0 counts as 1
     """
 
     batch: int

@@ -104,7 +104,8 @@ class BaseDriver(ABC):
     ) -> list[Delivery]:
         """`settle`; calls `sent` when the backend will carry it out whole though this process is killed in that moment.
 
-        Where that cannot be told before the answer, as here, `sent` is not called.
+        In the thread of the event loop, and more than once if the call is repeated. Where that cannot be told before
+        the answer, as here, it is not called.
         """
         return await self.settle(outcomes)
 

@@ -6,18 +6,22 @@ leaves those undone that follow the first answer it cannot send.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from aiomysql import Connection
 
 from ..message import Again, Dead, Delivery, Done, Outcome, Unstarted, executions
 from .base import untold
+from .departure import telling
 from .mysql_link import NOW, ask, text
 from .mysql_tables import Tables
 from .mysql_tasks import Receipt, locking, microseconds, ours
 
 Outcomes = Sequence[tuple[Delivery, Outcome]]
+
+SURE = 500
+"""Successes that are carried out though we die: the answer fits into the server's buffer (net_buffer_length, 16 KiB
+unless somebody has made it smaller). Of a longer one a part is sent before the end, and if that fails all is undone."""
 
 
 def parts(outcomes: Outcomes, room: int) -> Iterator[Outcomes]:
@@ -45,8 +49,10 @@ async def settle(
     for delivery, outcome in outcomes:
         firsts.setdefault(delivery.receipt, (delivery, outcome))
     if returning and all(isinstance(outcome, Done) for _, outcome in firsts.values()):
-        asyncio.get_running_loop().call_soon(sent)  # aiomysql writes it before it first waits
-        (found,) = await ask(connection, _forget(tables, firsts))
+        # aiomysql has no name for its transport.
+        transport = getattr(getattr(connection, "_writer", None), "transport", None)
+        told = sent if len(firsts) <= SURE else untold
+        (found,) = await telling(told, transport, ask(connection, _forget(tables, firsts)))
     else:
         statements = [locking(tables, firsts), f"set @now = {NOW}", *_writes(tables, list(firsts.values())), "commit"]
         found = (await ask(connection, ";".join(statements)))[1]

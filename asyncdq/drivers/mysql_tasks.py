@@ -1,7 +1,8 @@
 """The verbs on messages: each is one round trip, whatever the size of its batch.
 
-A batch of outcomes or leases is one transaction: first it locks the rows whose token is still ours, which is the
-answer, then it writes them. Every part compares the token again, since only the server knows what the first found.
+A batch of leases, or of outcomes of several kinds, is one transaction: first it locks the rows whose token is still
+ours, which is the answer, then it writes them. Every part compares the token again, since only the server knows what
+the first found.
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
+from .departure import telling
 from .postgres_link import Connection
 
 
@@ -21,8 +21,8 @@ class Prepared:
         """The one value of the answer. `sent` hears when the statement is on its way, if that is before the answer."""
         known = self._by[statement]
         if connection in known:
-            asyncio.get_running_loop().call_soon(sent)  # asyncpg writes it before it first waits
-            return await connection.fetchval(statement, *args)
+            # asyncpg has no name for its transport.
+            return await telling(sent, getattr(connection, "_transport", None), connection.fetchval(statement, *args))
         answer = await connection.fetchval(statement, *args)
         known.add(connection)
         return answer

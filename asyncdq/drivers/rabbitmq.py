@@ -7,13 +7,14 @@ receipts in `rabbitmq_lane.py`. A lease lasts as long as the channel: the broker
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
 from ..errors import AsyncdqError, ConfigurationError, DriverError
 from ..message import Again, Dead, DeadLetter, Delivery, Done, Limits, Message, Outcome, QueueStats, Unstarted
 from . import rabbitmq_wire as wire
+from .base import untold
 from .rabbitmq_address import OURS, SPARE, Options, parse
 from .rabbitmq_lane import LOOK_AGAIN
 from .rabbitmq_link import within
@@ -39,6 +40,7 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
         hold=1800.0 - SPARE,
         claim_ahead=False,
         ends_leases=False,
+        keeps_sent=8,
     )
 
     def __init__(
@@ -168,13 +170,21 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """Publish what goes on, then acknowledge: a crash between duplicates."""
+        return await self.settle_telling(outcomes, untold)
+
+    async def settle_telling(
+        self, outcomes: Sequence[tuple[Delivery, Outcome]], sent: Callable[[], None]
+    ) -> list[Delivery]:
+        """`settle`; the broker carries out a few acknowledgements of one queue though its client dies."""
         session = self._here()
         ours = [pair for pair in outcomes if session.consumer.begin(pair[0])]
-        gone = await session.calls.run(self._settle(session, ours)) if ours else []
+        gone = await session.calls.run(self._settle(session, ours, sent)) if ours else []
         accepted = {id(delivery) for delivery, _ in ours} - {id(delivery) for delivery in gone}
         return [delivery for delivery, _ in outcomes if id(delivery) not in accepted]
 
-    async def _settle(self, session: RabbitMQSession, outcomes: list[tuple[Delivery, Outcome]]) -> list[Delivery]:
+    async def _settle(
+        self, session: RabbitMQSession, outcomes: list[tuple[Delivery, Outcome]], sent: Callable[[], None]
+    ) -> list[Delivery]:
         await session.consumer.check(delivery for delivery, _ in outcomes)
         lost = [delivery for delivery, _ in outcomes if not session.consumer.owned(delivery)]
         outcomes = [pair for pair in outcomes if pair[0] not in lost]
@@ -191,7 +201,8 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
         failed = {id(pair[0]) for pair, failure in zip(going_on, failures, strict=True) if failure is not None}
         session.consumer.undo(delivery for delivery, _ in outcomes if id(delivery) in failed)
         session.consumer.touch({delivery.queue for delivery, _ in going_on})
-        lost += await session.consumer.finish([delivery for delivery, _ in outcomes if id(delivery) not in failed])
+        done = [delivery for delivery, _ in outcomes if id(delivery) not in failed]
+        lost += await session.consumer.finish(done, untold if failed else sent)
         raised(failures)
         return lost
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,6 +11,7 @@ from ..errors import AsyncdqError, ConnectionLost, DriverError
 from ..message import Delivery
 from . import rabbitmq_topology as topology
 from . import rabbitmq_wire as wire
+from .base import untold
 from .rabbitmq_lane import Lane
 from .rabbitmq_link import Incoming, Link, Opened, within
 from .rabbitmq_names import Names
@@ -121,10 +122,10 @@ class Consumer:
             if lane is not None:
                 lane.held.undo(tag)
 
-    async def finish(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    async def finish(self, deliveries: Sequence[Delivery], sent: Callable[[], None] = untold) -> list[Delivery]:
         """Forget them for good; returns those that were not ours any more, so that nothing was sent.
 
-        Raises `ConnectionLost` if the broker may have heard it or not.
+        `sent` hears when all are on their way. Raises `ConnectionLost` if the broker may have heard it or not.
         """
         mine: dict[Lane, list[int]] = {}
         gone: list[Delivery] = []
@@ -136,7 +137,8 @@ class Consumer:
             mine.setdefault(lane, []).append(tag)
             if delivery.queue in self._frugal:
                 self._frugal[delivery.queue] -= 1
-        calls = [within(self._link, lane.acknowledge(tags)) for lane, tags in mine.items()]
+        told = sent if len(mine) == 1 else untold  # of several channels none is the last
+        calls = [within(self._link, lane.acknowledge(tags, told)) for lane, tags in mine.items()]
         for result in await asyncio.gather(*calls, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result

@@ -22,6 +22,7 @@ from collections.abc import Callable, Collection
 from itertools import count
 from typing import Protocol
 
+from .base import untold
 from .rabbitmq_held import FETCHED, Held
 from .rabbitmq_link import Cancelled, Channel, Incoming, Opened
 
@@ -30,6 +31,10 @@ SETTLED_AFTER = 0.005
 
 LOOK_AGAIN = 0.5
 """Seconds after which to look whether another worker has left something that came back."""
+
+SURE = 16
+"""Acknowledgements on their way that the broker carries out though we die. While 32 are on their way from a channel to
+its queue, it keeps what comes to itself, and forgets that when it dies; some of those before these may still be."""
 
 LONG_AGO = 1.0
 PATIENCE = 0.5
@@ -73,6 +78,7 @@ class Lane:
         self._prefetch = 0
         self._own = 0  # of `held`, those of the last consumer
         self._acknowledging = 0
+        self._on_their_way = 0  # acknowledgements of which the broker has not said that it has heard them
         self._abandoned = False
         self._changing = asyncio.Lock()
         self._opened = opened
@@ -176,22 +182,34 @@ class Lane:
             if (await self.channel.queue_declare(self._name, passive=True)).message_count == 0:
                 return
 
-    async def acknowledge(self, tags: Collection[int]) -> None:
-        """Forget these messages for good. When it returns, the broker has heard it on a living channel."""
+    async def acknowledge(self, tags: Collection[int], sent: Callable[[], None] = untold) -> None:
+        """Forget these messages for good. When it returns, the broker has heard it on a living channel.
+
+        `sent` hears when that is on its way, and sure to be heard.
+        """
         receivers = [self.held.forget(tag) for tag in tags]
         self._acknowledging += 1
+        count = 0
         try:
             async with self._changing:
                 self._own -= receivers.count(self._consumer)
                 rest = set(tags)
-                if (last := self.held.take_oldest(rest)) is not None:
-                    await self.channel.basic_ack(last, multiple=True, wait=False)
-                for tag in rest:
+                last = self.held.take_oldest(rest)
+                count = len(rest) + (last is not None)
+                self._on_their_way += count
+                sure = sent is not untold and self._on_their_way <= SURE
+                if last is not None:
+                    await self.channel.basic_ack(last, multiple=True, wait=sure and not rest)
+                while rest:
+                    tag = rest.pop()
                     self.held.take(tag)
-                    await self.channel.basic_ack(tag, wait=False)
+                    await self.channel.basic_ack(tag, wait=sure and not rest)
+            if sure:
+                self._loop.call_soon(sent)
             await self.channel.basic_qos(prefetch_count=self._prefetch)
         finally:
             self._acknowledging -= 1
+            self._on_their_way -= count
             self.touch()
 
     async def probe(self) -> None:

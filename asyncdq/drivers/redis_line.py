@@ -143,6 +143,7 @@ class Line:
                 self._known.add(call.script.sha)
             call.resolve(answer)
         elif isinstance(answer, UnknownScript) and call.script is not None:
+            self._known.discard(call.script.sha)
             self._on_unknown(call)
         else:
             error = explain(answer, self._address)

@@ -30,6 +30,7 @@ from redis.exceptions import (
 )
 
 from ..errors import AsyncdqError, ConfigurationError, ConnectionLost, DriverError
+from .departure import has_left
 from .redis_address import Address
 
 OLDEST = (6, 2)
@@ -76,9 +77,8 @@ def pack(*args: bytes) -> bytes:
 
 
 def nothing_waits(link: Link) -> bool:
-    """Whether all that was written has left this process. redis-py has no name for that."""
-    writer: asyncio.StreamWriter | None = getattr(link, "_writer", None)
-    return writer is not None and not writer.transport.get_write_buffer_size()
+    """Whether all that was written has left this process. redis-py has no name for its transport."""
+    return has_left(getattr(getattr(link, "_writer", None), "transport", None))
 
 
 async def ask(link: Link, *args: bytes) -> Any:

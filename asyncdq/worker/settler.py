@@ -42,7 +42,7 @@ class Settler:
         self._driver = driver
         self._outage = outage
         self._batcher: Batcher[Item, Settled] = Batcher(self._send_first, driver.limits.batch)
-        self._tells = False  # the driver has told of the last trips when they were on their way
+        self._tells = False  # the driver has told of the last trip when it was on its way
         self.unsent = 0
         self.on_sent: Callable[[], None] = lambda: None
 
@@ -61,7 +61,7 @@ class Settler:
     def hurry(self, slots: int) -> None:
         """Tasks wait for a slot: if half of the slots are those of unsent outcomes, send another trip now."""
         if self._tells and 2 * self.unsent >= slots:
-            self._batcher.hurry(min(AT_ONCE, self._driver.limits.keeps_sent))
+            self._batcher.hurry(max(1, min(AT_ONCE, self._driver.limits.keeps_sent)))
 
     async def drain(self, timeout: float) -> bool:
         """Return True when everything is written; False after `timeout` seconds, and the rest is abandoned."""
@@ -91,6 +91,7 @@ class Settler:
             return await self._send(batch, told)
         finally:
             if counted:
+                self._tells = False
                 sent()
 
     async def _send(

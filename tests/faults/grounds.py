@@ -105,7 +105,7 @@ GROUNDS = {
         Ground("sqlite", {**dict.fromkeys(OF_A_SERVER, FILE), **WITHOUT}),
         Ground("redis", _served("redis"), another="prefix=NAME"),
         Ground("postgres", _served("postgres"), forgets=1.0, another=TABLES),
-        Ground("mysql", _served("mysql"), completes="for delete from", releases="set visible_at", another=TABLES),
+        Ground("mysql", _served("mysql"), completes="delete", releases="set visible_at", another=TABLES),
         Ground(
             "rabbitmq",
             {

@@ -150,7 +150,7 @@ async def test_successes_wait_for_no_row_but_their_own_though_the_table_is_small
     assert await driver.settle([(held[0], Done())]) == [held[0]]
 
 
-async def test_a_full_batch_of_successes_is_one_call(driver: MySQLDriver) -> None:
+async def test_a_full_batch_of_successes_is_settled(driver: MySQLDriver) -> None:
     await driver.enqueue([message(f"{number}") for number in range(1001)])
     held = await claim(driver)
     assert len(held) == driver.limits.batch

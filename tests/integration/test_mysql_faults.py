@@ -114,7 +114,7 @@ async def test_a_claim_and_an_outcome_whose_replies_are_lost_leave_no_lock_behin
         await asyncio.sleep(1.5)  # the lease of the claim that nobody heard of
         (a,) = await claim(driver)
         assert (a.id, a.lost) == ("a", 1)
-        proxy.lose_reply_to("for delete")
+        proxy.lose_reply_to("delete")
         with pytest.raises(ConnectionLost):
             await driver.settle([(a, Done())])
         assert await driver.settle([(a, Done())]) == [a]

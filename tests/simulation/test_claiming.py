@@ -222,7 +222,7 @@ async def begun_while_an_outcome_is_on_its_way(keeps_sent: int) -> int:
     bench, ids = Bench(limits=limited(keeps_sent=keeps_sent)), numbered("n", 60)
     await bench.put(plain, *ids, args=[0.02])
     worker = bench.hire(concurrency=1)
-    await bench.until(lambda: len(bench.server.rows) < 30, 10.0)  # so many trips went well
+    await bench.until(lambda: len(bench.server.rows) < 30, 10.0)
     bench.network.next["settle"] = [slow(out=2.0)]
     begun = [sum(len(bench.runs(id)) for id in ids)]
     await bench.until(lambda: not bench.network.next["settle"], 1.0)
