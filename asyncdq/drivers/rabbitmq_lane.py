@@ -81,6 +81,8 @@ class Lane:
         self._on_their_way = 0  # acknowledgements of which the broker has not said that it has heard them
         self._abandoned = False
         self._changing = asyncio.Lock()
+        self._question = asyncio.Lock()
+        self._asking = self._answered = 0  # who has asked, and up to whom there was an answer
         self._opened = opened
         opened.on_discard.append(lambda: owner.ended(self))
         channel.closing.add_done_callback(lambda _: owner.ended(self))
@@ -206,15 +208,25 @@ class Lane:
                     await self.channel.basic_ack(tag, wait=sure and not rest)
             if sure:
                 self._loop.call_soon(sent)
-            await self.channel.basic_qos(prefetch_count=self._prefetch)
+            await self.probe()
         finally:
             self._acknowledging -= 1
             self._on_their_way -= count
             self.touch()
 
     async def probe(self) -> None:
-        """Return when the broker has answered on this channel."""
-        await self.channel.basic_qos(prefetch_count=self._prefetch)
+        """Return when the broker has answered a question on this channel that was asked now, or later.
+
+        A channel has one question under way. Who waits for its turn shares that of the next.
+        """
+        self._asking += 1
+        mine = self._asking
+        async with self._question:
+            if self._answered >= mine:
+                return
+            newest = self._asking
+            await self.channel.basic_qos(prefetch_count=self._prefetch)
+            self._answered = newest
         self.touch()
 
     def abandon(self) -> asyncio.Future[None]:
