@@ -40,7 +40,7 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
         hold=1800.0 - SPARE,
         claim_ahead=False,
         ends_leases=False,
-        keeps_sent=8,
+        keeps_sent=8,  # with ten slots and a millisecond each way, more bring nothing
     )
 
     def __init__(

@@ -18,7 +18,7 @@ what was sent to several that died is not taken for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from typing import Protocol
 
@@ -33,8 +33,9 @@ LOOK_AGAIN = 0.5
 """Seconds after which to look whether another worker has left something that came back."""
 
 SURE = 16
-"""Acknowledgements on their way that the broker carries out though we die. While 32 are on their way from a channel to
-its queue, it keeps what comes to itself, and forgets that when it dies; some of those before these may still be."""
+"""Acknowledgements on their way that the broker carries out though we die, as long as its queue keeps up. A channel
+that waits for the queue to write 32 of them keeps the rest to itself, and forgets that when it dies; it answers us all
+the same, so that some of those before these may be among the 32."""
 
 LONG_AGO = 1.0
 PATIENCE = 0.5
@@ -189,17 +190,19 @@ class Lane:
 
         `sent` hears when that is on its way, and sure to be heard.
         """
-        receivers = [self.held.forget(tag) for tag in tags]
+        receivers = {tag: self.held.forget(tag) for tag in tags}
         self._acknowledging += 1
-        count = 0
+        words = 0
         try:
             async with self._changing:
-                self._own -= receivers.count(self._consumer)
+                self._own -= sum(receiver == self._consumer for receiver in receivers.values())
                 rest = set(tags)
                 last = self.held.take_oldest(rest)
-                count = len(rest) + (last is not None)
-                self._on_their_way += count
+                words = len(rest) + _heard_by(receivers[tag] for tag in receivers if tag not in rest)
+                self._on_their_way += words
                 sure = sent is not untold and self._on_their_way <= SURE
+                # To wait for it is to wait until it is written; what waits in the transport, because the broker reads
+                # nothing, is not seen from here.
                 if last is not None:
                     await self.channel.basic_ack(last, multiple=True, wait=sure and not rest)
                 while rest:
@@ -211,7 +214,7 @@ class Lane:
             await self.probe()
         finally:
             self._acknowledging -= 1
-            self._on_their_way -= count
+            self._on_their_way -= words
             self.touch()
 
     async def probe(self) -> None:
@@ -254,3 +257,9 @@ class Lane:
             self._consuming = False
         self.missing = True
         self._owner.interrupted(self)
+
+
+def _heard_by(receivers: Iterable[int]) -> int:
+    """Of how many the queue hears when one word acknowledges what these got: each fetched one is a consumer's own."""
+    found = list(receivers)
+    return found.count(FETCHED) + len({*found} - {FETCHED})

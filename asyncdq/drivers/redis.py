@@ -29,8 +29,8 @@ _ROLES = ("enqueue", "claim", "settle", "manage")
 """What has a connection of its own, if there may be so many: none of them waits for the others."""
 
 _SETTLES = 16
-"""Calls of `settle` that are written at once, if they have a wire of their own: it sends up to 20 trips, some of which
-may be renewals."""
+"""Calls of `settle` side by side, if they have a wire of their own: it sends up to 20 trips, some of which may be
+renewals."""
 
 _HORIZON = microseconds(LOOK_AGAIN)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from asyncdq.drivers.base import BaseDriver, DeadLetters
+from asyncdq.drivers.base import BaseDriver, DeadLetters, untold
 from asyncdq.message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted
 
 LONG = 60.0
@@ -71,7 +71,7 @@ async def take_now(driver: BaseDriver, queue: str = "work", lease: float = LONG)
 
 async def settle(driver: BaseDriver, delivery: Delivery, outcome: Outcome) -> bool:
     """Settle one delivery; whether it was still ours."""
-    refused = await driver.settle([(delivery, outcome)])
+    refused = await driver.settle_telling([(delivery, outcome)], untold)  # as a worker does
     assert refused in ([], [delivery])
     return not refused
 

@@ -376,7 +376,9 @@ async def test_no_more_connections_than_allowed(server: Server, most: int, opene
         await asyncio.gather(*(driver.settle([(each, Done())]) for each in found))
         await asyncio.gather(*(driver.stats("work") for _ in range(50)), driver.wait(["work"], 0.1))
         assert str(tell(server.url, "CLIENT", "LIST")).count("name=asyncdq") == opened
-        assert (driver.limits.keeps_sent > 0) == (opened >= 4)  # only on its own connection are outcomes sent at once
+        assert (driver.limits.keeps_sent > 0) == (
+            opened >= 4
+        )  # only on their own connection do outcomes go side by side
 
 
 def test_one_connection_is_too_few_and_the_option_is_named() -> None:
