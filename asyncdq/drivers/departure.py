@@ -27,6 +27,11 @@ async def telling(sent: Callable[[], None], transport: object, answer: Awaitable
         raise
 
 
+def transport_of(connection: object) -> object:
+    """That of a connection which keeps its stream writer to itself, as those of redis-py and aiomysql do."""
+    return getattr(getattr(connection, "_writer", None), "transport", None)
+
+
 def has_left(transport: Any) -> bool:
     """Whether all that was written to it is with the kernel. False where that cannot be seen."""
     if transport is None or transport.is_closing() or transport.get_write_buffer_size():

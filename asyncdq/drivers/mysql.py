@@ -157,9 +157,9 @@ class MySQLDriver(SessionDriver[_Session]):
         self, session: _Session, outcomes: Sequence[tuple[Delivery, Outcome]], sent: Callable[[], None]
     ) -> list[Delivery]:
         lost: list[Delivery] = []
+        verb = partial(mysql_settle.settle, tables=self._tables, returning=self._link.returning)
         parts = list(mysql_settle.parts(outcomes, min(ROOM, self._link.packet // 2)))
         for part in parts:
-            verb = partial(mysql_settle.settle, tables=self._tables, returning=self._link.returning)
             lost += await session.pool.ask(partial(verb, outcomes=part, sent=sent if part is parts[-1] else untold))
         returned = ((each.queue, what.delay) for each, what in outcomes if isinstance(what, (Again, Unstarted)))
         session.watch.announce(_soonest(returned))

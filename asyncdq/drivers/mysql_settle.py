@@ -12,7 +12,7 @@ from aiomysql import Connection
 
 from ..message import Again, Dead, Delivery, Done, Outcome, Unstarted, executions
 from .base import untold
-from .departure import telling
+from .departure import telling, transport_of
 from .mysql_link import NOW, ask, text
 from .mysql_tables import Tables
 from .mysql_tasks import Receipt, locking, microseconds, ours
@@ -49,10 +49,8 @@ async def settle(
     for delivery, outcome in outcomes:
         firsts.setdefault(delivery.receipt, (delivery, outcome))
     if returning and all(isinstance(outcome, Done) for _, outcome in firsts.values()):
-        # aiomysql has no name for its transport.
-        transport = getattr(getattr(connection, "_writer", None), "transport", None)
-        told = sent if len(firsts) <= SURE else untold
-        (found,) = await telling(told, transport, ask(connection, _forget(tables, firsts)))
+        told = sent if len(firsts) <= SURE else untold  # aiomysql writes it before it first waits
+        (found,) = await telling(told, transport_of(connection), ask(connection, _forget(tables, firsts)))
     else:
         statements = [locking(tables, firsts), f"set @now = {NOW}", *_writes(tables, list(firsts.values())), "commit"]
         found = (await ask(connection, ";".join(statements)))[1]

@@ -30,7 +30,7 @@ from redis.exceptions import (
 )
 
 from ..errors import AsyncdqError, ConfigurationError, ConnectionLost, DriverError
-from .departure import has_left
+from .departure import has_left, transport_of
 from .redis_address import Address
 
 OLDEST = (6, 2)
@@ -77,8 +77,8 @@ def pack(*args: bytes) -> bytes:
 
 
 def nothing_waits(link: Link) -> bool:
-    """Whether all that was written has left this process. redis-py has no name for its transport."""
-    return has_left(getattr(getattr(link, "_writer", None), "transport", None))
+    """Whether all that was written has left this process."""
+    return has_left(transport_of(link))
 
 
 async def ask(link: Link, *args: bytes) -> Any:

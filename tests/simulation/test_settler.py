@@ -37,6 +37,15 @@ async def settled(settler: Settler, deliveries: list[Delivery], outcome: Outcome
     return results
 
 
+async def hurried(settler: Settler, deliveries: list[Delivery]) -> None:
+    """Put in one after the other, each with time to go out, while tasks wait for slots."""
+    for delivery in deliveries:
+        settler.put(delivery, Done(), lambda _: None)
+        settler.hurry(1)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
 def batches(driver: ScriptedDriver) -> list[list[str]]:
     """The ids of each call of `settle`."""
     calls: list[Any] = [what for verb, what in driver.calls if verb == "settle"]
@@ -68,11 +77,7 @@ async def side_by_side(keeps_sent: int, most: int) -> None:
     driver, deliveries = await held(bench, *map(str, range(AT_ONCE + 5)))
     settler = Settler(driver, Outage())
     await settled(settler, deliveries[:1])
-    for delivery in deliveries[1:]:
-        settler.put(delivery, Done(), lambda _: None)
-        settler.hurry(1)
-        for _ in range(5):
-            await asyncio.sleep(0)
+    await hurried(settler, deliveries[1:])
     assert batches(driver)[1:] == [[delivery.id] for delivery in deliveries[1 : 1 + most]]
     assert settler.unsent == len(deliveries) - 1 - (most if keeps_sent else 0)  # the last ones wait
     await settler.drain(1.0)
@@ -86,11 +91,7 @@ async def test_after_a_lost_trip_the_next_ones_go_one_by_one_until_the_driver_te
     settler = Settler(driver, Outage())
     bench.network.next["settle"] = [loses("request")]
     await settled(settler, deliveries[:1])
-    for delivery in deliveries[1:]:
-        settler.put(delivery, Done(), lambda _: None)
-        settler.hurry(1)
-        for _ in range(5):
-            await asyncio.sleep(0)
+    await hurried(settler, deliveries[1:])
     assert batches(driver) == [["a"], ["a"], ["b"], ["c"]]  # of "b" it has told, so "c" goes beside it
     await settler.drain(1.0)
     assert batches(driver)[-1] == ["d"]
