@@ -38,7 +38,7 @@ AGAIN := --reruns 1 -raR --only-rerun 'not within' --only-rerun 'Timeout' --only
 
 test: environment
 	@$(BIN)/python -m tests.servers.install $(ARGS)
-	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup $(if $(filter-out 0,$(JOBS)),$(AGAIN)) $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) $(if $(filter-out 0,$(JOBS)),$(AGAIN)) $(ARGS)
 
 simulate: environment
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed=$(SEED)) $(if $(SEEDS),--seeds=$(SEEDS)) \

@@ -12,8 +12,16 @@ from tests.servers.fixtures import (
     pytest_unconfigure,
     queue_url,
 )
+from tests.servers.together import pytest_xdist_make_scheduler
 
-__all__ = ["own_server", "pytest_addoption", "pytest_collection_modifyitems", "pytest_unconfigure", "queue_url"]
+__all__ = [
+    "own_server",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_unconfigure",
+    "pytest_xdist_make_scheduler",
+    "queue_url",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:

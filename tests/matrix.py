@@ -54,7 +54,7 @@ class Matrix:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """One phase of a test has ended, in this process or, with -n, in another."""
         end = "FAILED" if report.failed else "skipped" if report.skipped else "ok"
-        node, driver = report.nodeid.partition("[")[0].partition("@")[0], driver_of(report.nodeid)
+        node, driver = report.nodeid.partition("[")[0], driver_of(report.nodeid)
         if end != "ok" or report.when == "call":
             self.ends[node][driver] = max(end, self.ends[node].get(driver, end), key=SEVERITY.index)
 

@@ -344,7 +344,6 @@ async def test_servers_that_were_closed_leave_nothing() -> None:
 
 @natively
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("sessions")
 async def test_servers_die_with_a_killed_session_and_the_next_one_sweeps_up() -> None:
     with session() as process:
         folders = left_by(process.pid)
@@ -368,7 +367,6 @@ async def test_a_sweep_spares_the_servers_of_those_who_live() -> None:
 
 @natively
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("sessions")
 @pytest.mark.skipif(os.getuid() != 0, reason="all of these tests show it")
 def test_a_normal_user_has_servers_too() -> None:
     with TemporaryDirectory() as name:

@@ -44,22 +44,13 @@ def pytest_unconfigure() -> None:
     close_shared()
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the drivers that --drivers leaves out, and keep all tests of one driver in one process.
-
-    Each process has shared servers of its own: so one of them has that driver's, and those of one file are kept
-    together where a server costs little.
-    """
+    """Leave out the drivers that --drivers leaves out."""
     wanted = {None, *selected(config)}
     left_out = {item for item in items if driver_of(item.nodeid) not in wanted}
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
-    for item in items:
-        if driver := driver_of(item.nodeid):
-            light = driver in KINDS and KINDS[driver].light
-            item.add_marker(pytest.mark.xdist_group(f"{driver} {item.path.name}" if light else driver))
 
 
 def driver_of(node: str) -> str | None:

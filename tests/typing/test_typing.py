@@ -16,8 +16,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("typing")  # so that each tool runs once
-
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
