@@ -64,6 +64,19 @@ async def claim(driver: SQLiteDriver, lease: float = 60.0) -> list[Delivery]:
     return await driver.dequeue({"work": 1000}, 1000, lease)
 
 
+async def test_a_late_outcome_does_not_touch_the_message_that_has_its_place_now(driver: SQLiteDriver) -> None:
+    await driver.enqueue([message("old")])
+    (late,) = await claim(driver, lease=0.0)
+    (second,) = await claim(driver)
+    await driver.settle([(second, Done())])
+    await driver.enqueue([message("new")])
+    assert await driver.settle([(late, Done())]) == [late]
+    assert await driver.extend([second], 60) == [second]
+    (new,) = await claim(driver)
+    assert (new.id, new.receipt.seq) == ("new", late.receipt.seq)
+    assert await driver.settle([(late, Done()), (second, Done()), (new, Done())]) == [late, second]
+
+
 WAITER = """
 async def main():
     async with SQLiteDriver(path) as driver:
