@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers.fixtures import DRIVERS
 
-from .workers import Site
+from .workers import Site, sqlite_only
 
 HEAD = "import asyncio, os, sys, threading, warnings\nfrom tests.integration.jobs import mark\n"
 
@@ -176,7 +176,7 @@ async def test_calls_that_a_script_does_not_wait_for_leave_no_traceback(site: Si
 
 @pytest.mark.slow
 async def test_scripts_that_enqueue_and_exit_say_nothing_however_many(site: Site) -> None:
-    number = 30 if site.url.startswith("sqlite") else 10
+    number = 30 if site.url.startswith("sqlite") else 6
     turns = asyncio.Semaphore(3)
 
     async def run() -> tuple[int, str, str]:
@@ -187,12 +187,14 @@ async def test_scripts_that_enqueue_and_exit_say_nothing_however_many(site: Site
     assert (await site.stats()).ready == number
 
 
+@sqlite_only
 async def test_enqueue_sync_inside_an_event_loop_goes_through_the_background_one(site: Site) -> None:
     text = HEAD + "async def main(): mark.enqueue_sync('one')\nasyncio.run(main())"
     assert await site.script(text) == (0, "", "")
     assert (await site.stats()).ready == 1
 
 
+@sqlite_only
 async def test_a_script_whose_backend_cannot_be_used_hears_why(site: Site) -> None:
     site.environment["ASYNCDQ_URL"] = "sqlite:///nowhere/at/all.db"
     for text in (ENQUEUE, SYNC):

@@ -24,6 +24,7 @@ def python(*arguments: str, environment: dict[str, str] | None = None) -> subpro
     return subprocess.run([sys.executable, *arguments], env=given, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.parametrize("own_server", ["redis"], indirect=True)
 def test_a_given_url_goes_before_all_other_sources(own_server: Server) -> None:
     given = {kind.variable: own_server.url for kind in KINDS.values()}
     code = "from tests.servers import KINDS, shared; print(*(shared(name).url for name in KINDS))"

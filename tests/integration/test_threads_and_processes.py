@@ -12,6 +12,7 @@ from . import jobs
 from .workers import Site, sqlite_only
 
 
+@sqlite_only
 @pytest.mark.parametrize(
     ("task", "said"),
     [

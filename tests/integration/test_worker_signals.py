@@ -52,6 +52,7 @@ async def test_what_outlasts_the_grace_period_is_given_back_and_does_not_count(
     assert site.ledger.successes() == {id: 1}
 
 
+@sqlite_only
 @either_signal
 async def test_a_second_signal_cancels_what_runs_and_gives_it_back(number: Signals, site: Site) -> None:
     (id,) = await site.enqueue([jobs.hold.bind(site.gate)])
@@ -67,6 +68,7 @@ async def test_a_second_signal_cancels_what_runs_and_gives_it_back(number: Signa
     assert [entry.attempt for entry in site.ledger.starts(id)] == [1, 1]
 
 
+@sqlite_only
 @either_signal
 async def test_a_third_signal_ends_the_process_at_once(number: Signals, site: Site) -> None:
     (id,) = await site.enqueue([jobs.refuse_to_end.bind(site.gate)])
