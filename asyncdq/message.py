@@ -126,7 +126,7 @@ class Limits:
     poll         seconds: how late `wait` may notice that a message became ready
     delay        seconds of the longest delay that `enqueue` and `settle` take; None: any
     hold         seconds that one delivery may be held in total, however often it is extended; None: any
-    claim_ahead  whether claiming more than can be started at once hides a round trip here
+    claim_ahead  whether claiming many more than can be started at once hides a round trip here
     ends_leases  whether a lease ends when its seconds have passed; else with the connection that took it
     keeps_sent   calls of `settle_telling` that can be on their way side by side, if it tells; 0 counts as 1
     """

@@ -6,7 +6,6 @@ import math
 from collections import deque
 
 SOON = 0.015  # seconds within which, on average, a slot is free for what was claimed ahead: some round trips
-TINY_TASK = 0.001  # seconds: below this average, a round trip for a few costs more than running them
 HANDFUL = 1024  # tasks ahead that make a round trip cheap, however few slots there are
 FEW = 256  # as many where there is no round trip to hide
 MOST = 16 * 2**20  # bytes of bodies ahead, by the average of the last tasks: they fill the worker's memory
@@ -22,8 +21,8 @@ class Ahead:
     """As many as find a slot in a moment, at most as many as there are slots or a handful; or what the operator says.
 
     So no slot waits for a round trip, and what waits for a slot could hardly run sooner elsewhere. Where there is no
-    round trip to hide, only tiny tasks are claimed ahead. And where slots wait for a slow backend to take the outcomes,
-    or for a busy machine, tasks that take no time begin late all the same: so the pace is a bound, too.
+    round trip to hide, few share the cost of a claim as well. And where slots wait for a slow backend to take the
+    outcomes, or for a busy machine, tasks that take no time begin late all the same: so the pace is a bound, too.
 
     Nothing is claimed ahead for a minute after more tasks with one attempt came than there are slots: if the worker is
     killed, each of those that it holds is buried, whether it had begun or not.
@@ -52,7 +51,7 @@ class Ahead:
             return 0
         if self._fixed is not None:
             return self._fixed
-        if now < self._holds_back_until or (not self._worthwhile and not self._tiny()):
+        if now < self._holds_back_until:
             return 0
         most = max(self._slots, HANDFUL if self._worthwhile else FEW)
         return min(most, self._soon(), self._startable(), MOST * len(self._sample) // max(self._bytes, 1))
@@ -103,6 +102,3 @@ class Ahead:
     def _soon(self) -> int:
         """How many more than it has slots this worker could start SOON."""
         return int(self._slots * SOON * len(self._sample) / max(self._seconds, 1e-6))  # zero on a coarse clock
-
-    def _tiny(self) -> bool:
-        return self._seconds < TINY_TASK * len(self._sample)

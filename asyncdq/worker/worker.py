@@ -49,10 +49,9 @@ class Worker:
     process_pool_size   processes for tasks with process=True, started when first needed; default: the CPUs
     process_pool_max_tasks_per_child  replace a process after so many tasks
     claim_ahead         tasks to claim beyond the slots; default: as many as will find a slot within 15 ms, at most
-                        as many as slots, or 1,024 if that is more, about 16 MiB of bodies, and what ran in half a
-                        second lately; on SQLite and RabbitMQ only while tasks are tiny, and 256 of them; none
-                        while more tasks with one attempt come than there are slots; 0 keeps the order of priorities
-                        strict to the last
+                        as many as slots, or 1,024 if that is more (256 on SQLite and RabbitMQ), about 16 MiB of
+                        bodies, and what ran in half a second lately; none while more tasks with one attempt come
+                        than there are slots; 0 keeps the order of priorities strict to the last
     retry, timeout      for tasks that do not say: how to retry, and seconds until an attempt is ended
     default_queue       where tasks that run here enqueue what names no queue
     attempts_cap        the most executions of any task, whatever the task says; default: no such limit

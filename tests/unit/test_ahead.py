@@ -37,11 +37,19 @@ def test_as_many_as_find_a_slot_in_a_moment_and_fit_into_memory(seconds: float, 
     assert planned.room(0.1, True) == ahead
 
 
-def test_where_no_round_trip_is_hidden_few_tiny_tasks_are_ahead() -> None:
-    planned = Ahead(slots=10, fixed=None, worthwhile=False)
+@pytest.mark.parametrize(("slots", "ahead"), [(10, 256), (300, 300)])
+def test_where_no_round_trip_is_hidden_few_are_ahead(slots: int, ahead: int) -> None:
+    planned = Ahead(slots=slots, fixed=None, worthwhile=False)
     planned.room(0.0, False)
-    assert room_after(planned, 1_000, 0.1, waiting=True) == 256
-    planned.ended(1.0, 100)
+    assert room_after(planned, 1_000, 0.1, waiting=True) == ahead
+
+
+@pytest.mark.parametrize("worthwhile", [True, False])
+def test_what_would_not_find_a_slot_soon_is_not_ahead(worthwhile: bool) -> None:
+    planned = Ahead(slots=10, fixed=None, worthwhile=worthwhile)
+    planned.room(0.0, False)
+    room_after(planned, 1_000, 0.1, waiting=True)
+    planned.ended(20.0, 100)
     assert planned.room(0.1, False) == 0
 
 
