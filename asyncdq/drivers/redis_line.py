@@ -15,7 +15,18 @@ from typing import Any
 
 from ..errors import AsyncdqError, ConnectionLost
 from .redis_address import Address
-from .redis_link import Demoted, Link, Refusal, UnknownScript, again, explain, explained, nothing_waits, pack
+from .redis_link import (
+    Demoted,
+    Link,
+    Refusal,
+    UnknownScript,
+    again,
+    explain,
+    explained,
+    nothing_waits,
+    pack,
+    writes_at_once,
+)
 from .redis_scripts import Script
 
 
@@ -92,7 +103,10 @@ class Line:
             raise ConnectionResetError("the connection was closed") from error
         for call in calls:
             if call.sent is not None and call.script is not None and call.script.sha in self._known:
-                self._loop.call_soon(self._tell, call.sent)  # uvloop writes at the end of its turn
+                if writes_at_once(self._link):
+                    self._tell(call.sent)
+                else:
+                    self._loop.call_soon(self._tell, call.sent)
 
     def _tell(self, sent: Callable[[], None]) -> None:
         if self.open and nothing_waits(self._link):

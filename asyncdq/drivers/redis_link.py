@@ -81,6 +81,11 @@ def nothing_waits(link: Link) -> bool:
     return has_left(transport_of(link))
 
 
+def writes_at_once(link: Link) -> bool:
+    """Whether what is written leaves at once, if it can; uvloop writes at the end of its turn."""
+    return isinstance(transport_of(link), asyncio.Transport)  # uvloop's are none
+
+
 async def ask(link: Link, *args: bytes) -> Any:
     """The answer to one command, with nothing else under way."""
     await link.send_packed_command([pack(*args)], check_health=False)

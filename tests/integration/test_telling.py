@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
+import uvloop
 
 from asyncdq.drivers import from_url
 from asyncdq.drivers.base import BaseDriver
@@ -41,6 +43,17 @@ def done(deliveries: Sequence[Delivery]) -> list[tuple[Delivery, Outcome]]:
 async def test_the_first_outcomes_of_a_connection_may_yet_have_to_be_prepared(driver: BaseDriver) -> None:
     held = await claimed(driver, 4)
     assert [await tells(driver, done([each])) for each in held] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("queue_url", ["redis", "postgres"], indirect=True)
+def test_it_is_told_by_a_loop_that_writes_at_the_end_of_its_turn(queue_url: str) -> None:
+    async def told() -> list[bool]:
+        async with from_url(queue_url) as driver:
+            await driver.setup()
+            return [await tells(driver, done([each])) for each in await claimed(driver, 3)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(told()) == [False, True, True]
 
 
 @pytest.mark.parametrize("queue_url", ["postgres"], indirect=True)
