@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from .soon import start_soon
+
 _log = logging.getLogger("asyncdq")
 
 Item = TypeVar("Item")
@@ -115,7 +117,7 @@ class Batcher(Generic[Item, Result]):
         if (self._gathering is not None and _goes_on(self._gathering)) or self._is_busy(most):
             return
         self._sending = [sending for sending in self._sending if not sending.done()]  # cancelled before they began
-        self._gathering = asyncio.get_running_loop().create_task(self._run())
+        self._gathering = start_soon(self._run())
         self._sending.append(self._gathering)
 
     def _is_busy(self, most: int) -> bool:

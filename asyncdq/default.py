@@ -19,6 +19,7 @@ from . import context, drivers
 from .client import Client, opened_on
 from .context import Sender
 from .events.base import Emitter
+from .soon import start_soon
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -45,7 +46,7 @@ async def _default() -> Client:
     loop = asyncio.get_running_loop()
     opening = _openings.get(loop)
     if opening is None:
-        opening = _openings[loop] = loop.create_task(_open_default(loop))
+        opening = _openings[loop] = start_soon(_open_default(loop))
         opening.add_done_callback(lambda _: _openings.pop(loop, None))
     return await asyncio.shield(opening)
 

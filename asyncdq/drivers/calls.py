@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from ..soon import start_soon
+
 T = TypeVar("T")
 
 
@@ -17,7 +19,7 @@ class Calls:
 
     def start(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """The call, begun."""
-        task = asyncio.get_running_loop().create_task(call)
+        task = start_soon(call)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import DriverError
+from ..soon import start_soon
 
 POLL = 0.25
 """Seconds between looks, at most."""
@@ -57,7 +58,7 @@ class Watch:
     async def wait(self, queues: Sequence[str], timeout: float) -> None:
         """Return when something may be ready in one of `queues`, or after `timeout` seconds."""
         if self._watching is None:
-            self._watching = self._loop.create_task(self._watch())
+            self._watching = start_soon(self._watch())
         if not self._waiters and self._loop.time() - self._left > ABSENCE:
             self._quiet_since = self._loop.time()
         waiter = _Waiter(frozenset(queues), self._loop.create_future())

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..errors import DriverError
+from ..soon import start_soon
 from .postgres_errors import FOREIGN
 from .postgres_link import Connection, Link, bounded
 from .postgres_pool import part
@@ -68,7 +69,7 @@ class Watch:
         """Return when something may be ready in one of `queues`, or after `timeout` seconds."""
         loop = asyncio.get_running_loop()
         if self._watching is None:
-            self._watching = loop.create_task(self._watch())
+            self._watching = start_soon(self._watch())
         waiter = _Waiter(frozenset(queues), loop.create_future())
         self._waiters.add(waiter)
         self._stir.set()

@@ -17,6 +17,7 @@ import aiormq
 from aio_pika import exceptions as pika
 
 from ..errors import AsyncdqError, ConfigurationError, ConnectionLost, DriverError
+from ..soon import start_soon
 from .rabbitmq_address import Address
 
 OLDEST = (3, 10)
@@ -175,7 +176,7 @@ class Link:
         opened, self._opened = self._opened, None
         if opened is not None:
             opened.discard()
-            task = asyncio.get_running_loop().create_task(_close(opened), name="asyncdq-rabbitmq-close")
+            task = start_soon(_close(opened), name="asyncdq-rabbitmq-close")
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 

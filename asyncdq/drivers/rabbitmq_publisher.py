@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 
 from ..errors import AsyncdqError, ConnectionLost, DriverError
+from ..soon import start_soon
 from .rabbitmq_link import Channel, Link, Opened, Unroutable, explained, within
 from .rabbitmq_names import Names
 from .rabbitmq_topology import Topology
@@ -28,8 +29,7 @@ class Publisher:
     async def publish(self, parcels: Sequence[Parcel]) -> list[Failure]:
         """For each None if it is stored, or what is wrong. Raises if not even one was tried."""
         opened, channel = await within(self._link, self._ready(parcels))
-        loop = asyncio.get_running_loop()
-        trips = [loop.create_task(_publish(channel, parcel)) for parcel in parcels]
+        trips = [start_soon(_publish(channel, parcel)) for parcel in parcels]
         _, late = await asyncio.wait(trips, timeout=self._link.timeout)
         if late:
             blocked = await self._blocked(opened)

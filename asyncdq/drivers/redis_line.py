@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import AsyncdqError, ConnectionLost
+from ..soon import start_soon
 from .redis_address import Address
 from .redis_link import (
     Demoted,
@@ -79,7 +80,7 @@ class Line:
         self._trips: deque[tuple[Sequence[Call], int, float]] = deque()  # its bytes, and when it must be answered
         self._known: set[bytes] = set()  # scripts that the server has, of those with a `sent`
         self._watch: asyncio.TimerHandle | None = None
-        self._reader = self._loop.create_task(self._read(), name="asyncdq-redis-line")
+        self._reader = start_soon(self._read(), name="asyncdq-redis-line")
 
     @property
     def under_way(self) -> int:

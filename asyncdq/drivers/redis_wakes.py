@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ..errors import AsyncdqError, ConnectionLost
+from ..soon import start_soon
 from .redis_address import Address
 from .redis_link import Link, again, explained, heard, opened, pack
 from .redis_scripts import Keys
@@ -57,7 +58,7 @@ class Wakes:
         """Return when no announcement of `queues` can be missed any more. Raises `ConnectionLost`."""
         if self._reader is None:
             self._link, self._heard = self._loop.create_future(), {}
-            self._reader = self._loop.create_task(self._read(self._link), name="asyncdq-redis-wakes")
+            self._reader = start_soon(self._read(self._link), name="asyncdq-redis-wakes")
         # Never awaited alone: a waiter that is cancelled would cancel it for all.
         await asyncio.wait([self._link])
         link = _result(self._link)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import AsyncdqError, ConnectionLost
+from ..soon import start_soon
 from .redis_address import Address
 from .redis_line import Call, Line
 from .redis_link import FAILURES, again, explained, opened, pack
@@ -74,7 +75,7 @@ class Wire:
             await asyncio.wait([self._owner])
 
     def _start(self) -> asyncio.Task[None]:
-        owner = self._loop.create_task(self._run(), name="asyncdq-redis")
+        owner = start_soon(self._run(), name="asyncdq-redis")
         owner.add_done_callback(self._start_again)
         return owner
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 
 from ..errors import AsyncdqError, DriverError
 from ..message import Delivery, Unstarted
+from ..soon import start_soon
 from .shelf import Shelf
 from .sqs_batches import MOST, Batches
 from .sqs_envelope import ATTRIBUTE, SYSTEM, Hop, received
@@ -115,7 +116,7 @@ class Intake:
 
     def _polling(self, queue: str) -> asyncio.Task[None]:
         if queue not in self._polls:
-            poll = self._polls[queue] = self._loop.create_task(self._wait_for(queue))
+            poll = self._polls[queue] = start_soon(self._wait_for(queue))
             poll.add_done_callback(lambda done: self._polled(queue, done))
         return self._polls[queue]
 
@@ -199,7 +200,7 @@ class Intake:
 
     def _return(self, deliveries: list[Delivery]) -> None:
         if deliveries:
-            task = self._loop.create_task(self._send_back(deliveries))
+            task = start_soon(self._send_back(deliveries))
             self._returning.add(task)
             task.add_done_callback(self._returning.discard)
 

@@ -11,6 +11,7 @@ import random
 from collections import deque
 
 from ..errors import ConnectionLost
+from ..soon import start_soon
 from .base import Asking, Emitter
 from .local import InProcessEmitter
 from .types import Event
@@ -77,7 +78,7 @@ class Outlet:
     def _flush_soon(self) -> None:
         if self._flushing is None or self._flushing.done():
             self._ending = asyncio.Event()
-            self._flushing = asyncio.get_running_loop().create_task(self._flush(self._ending), name="asyncdq-events")
+            self._flushing = start_soon(self._flush(self._ending), name="asyncdq-events")
 
     async def _flush(self, ending: asyncio.Event) -> None:
         tries = 0

@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
+from ..soon import start_soon
+
 
 class Doze:
     """What a shift does while there is nothing to claim."""
@@ -20,7 +22,7 @@ class Doze:
         if self._over:
             what.close()
             return
-        dozing = self._dozing = asyncio.get_running_loop().create_task(what)
+        dozing = self._dozing = start_soon(what)
         try:
             with suppress(asyncio.CancelledError):  # called off; or we are
                 await dozing

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from ..batcher import Batcher
 from ..drivers.base import BaseDriver
 from ..message import Delivery
+from ..soon import start_soon
 from .outage import Outage
 from .run import Run, Stop
 
@@ -38,7 +39,7 @@ class Leases:
         if group is None:
             group = self._groups[run.lease] = {}
         if run.lease not in self._renewals:
-            self._renewals[run.lease] = asyncio.get_running_loop().create_task(self._renew(run.lease))
+            self._renewals[run.lease] = start_soon(self._renew(run.lease))
         group[run.delivery] = run
 
     def drop(self, run: Run) -> None:

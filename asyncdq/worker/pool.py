@@ -22,6 +22,7 @@ from ..context import Sender
 from ..errors import ConfigurationError, ExecutionError, ProcessDied, TaskTimeout
 from ..message import Unstarted
 from ..retry import decide, one_line
+from ..soon import start_soon
 from .job import Job, Verdict
 from .pipe import Frame, Inbox, Kind
 from .process import PoolProcess
@@ -163,7 +164,7 @@ class ProcessPool:
             self._children.add(child)
             child.on_free = self._take_back
             child.gone.add_done_callback(partial(self._bury, child))
-            child.booted = asyncio.get_running_loop().create_task(self._boot(child))
+            child.booted = start_soon(self._boot(child))
 
     def _needs_another(self) -> bool:
         staying = [child for child in self._children if not child.leaving]

@@ -20,6 +20,7 @@ from typing import Any
 from ..errors import ConnectionLost, DriverError
 from ..message import Again, Delivery, Unstarted
 from ..retry import decide, one_line
+from ..soon import start_soon
 from .admission import Refusal, admit
 from .ahead import Ahead
 from .backlog import Backlog
@@ -108,8 +109,7 @@ class Shift:
         for run in self._running:
             _log.error("%s %s cannot be ended; it is left behind and given back", run.plan.task.name, run.delivery.id)
             self._settle(run.delivery, run.plan.task.name, Verdict(Again(0.0, counted=False)), run)
-        left_behind = len(self._running)
-        self._running.clear()
+        left_behind, self._running = len(self._running), {}
         return left_behind
 
     async def _turn(self) -> None:
@@ -206,7 +206,7 @@ class Shift:
     def _start(self, run: Run, after: Sequence[asyncio.Future[None]] = ()) -> None:
         self._running[run] = None
         context = self._context.copy()  # not that of the task which has just ended, with what it left there
-        run.job = self._loop.create_task(self._work(run, after), context=context)
+        run.job = start_soon(self._work(run, after), context=context)
 
     async def _work(self, run: Run, after: Sequence[asyncio.Future[None]]) -> None:
         try:

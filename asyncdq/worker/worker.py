@@ -22,6 +22,7 @@ from ..names import check_queue
 from ..retry import RetryPolicy
 from ..serializers.base import Serializer
 from ..signing import Keyring
+from ..soon import start_soon
 from ..task import registry
 from .config import Config
 from .crew import REAL, Crew, Machine, assemble
@@ -132,7 +133,7 @@ class Worker:
             raise TaskError("this worker has been started already")
         with self._handling(handle_signals):
             self._loop = asyncio.get_running_loop()
-            work = self._loop.create_task(self._work())
+            work = start_soon(self._work())
             try:
                 await asyncio.shield(work)
             except asyncio.CancelledError:
@@ -172,7 +173,7 @@ class Worker:
             believed = None if self.accept_unsigned else self.keyring
             crew = await stack.enter_async_context(assemble(config, client, outage, believed, self._machine))
             shift = self._shift = self._begin(crew)
-            stack.callback(asyncio.create_task(self._beat(shift, crew)).cancel)
+            stack.callback(start_soon(self._beat(shift, crew)).cancel)
             stack.enter_context(self._machine.watch(config.visibility_timeout / 3, shift.name_of))
             self._pass_on_stop()
             crew.journal.online()
@@ -193,7 +194,7 @@ class Worker:
 
     async def _open(self, client: Client, outage: Outage) -> bool:
         """Connect, however long the backend is away; False if the worker was stopped meanwhile."""
-        opening = self._opening = asyncio.create_task(_retried(client, outage))
+        opening = self._opening = start_soon(_retried(client, outage))
         if self._stopped:
             opening.cancel()
         await asyncio.wait([opening])

@@ -113,6 +113,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Run this in `delay` seconds, outside of every process: it cannot be called off."""
         heapq.heappush(self._later, (self._now + delay, self._number(), (callback, args, OUTSIDE), None))
 
+    def get_task_factory(self) -> None:
+        """There is none."""
+
     def create_task(
         self,
         coro: Generator[Any, None, T] | Coroutine[Any, Any, T],

@@ -22,12 +22,13 @@ ROOT = Path(__file__).resolve().parents[2]
 # Who may import whom, besides files of its own folder. `drivers` is the folder's __init__, `drivers.*` all of it.
 FLOORS = {
     "value": "",
+    "soon": "",
     "message": "value",
     "signals": "",
     "errors": "message",
     "names": "errors",
     "arguments": "errors",
-    "batcher": "errors",
+    "batcher": "errors soon",
     "ranges": "message errors names",
     "signing": "errors",
     "url": "errors",
@@ -37,8 +38,8 @@ FLOORS = {
     "serializers.*": "message errors",
     "events.redis": "errors events.types events.wire drivers.redis_address drivers.redis_link",
     "events.subscriber": "errors events.types events.wire drivers.redis_address drivers.redis_link",
-    "events.*": "message errors names",
-    "drivers.*": "message errors url",
+    "events.*": "message errors names soon",
+    "drivers.*": "message errors soon url",
     "envelope": "message errors ranges value serializers.base",
 }
 LOW = " ".join(FLOORS)
@@ -139,7 +140,16 @@ def import_by_name(sources: Sources) -> Iterator[str]:
                 yield f"{source.path}:{call.lineno}: imports what a variable names"
 
 
-CHECKS: list[Check] = [wrong_floor, foreign_import, circle, import_by_name]
+def eager_task(sources: Sources) -> Iterator[str]:
+    """A task that a loop with an eager factory runs before whoever starts it has noted it down: see soon.py."""
+    for source in sources:
+        elsewhere = not fnmatch(source.inside, "testing/*") and source.inside != "soon.py"
+        for node in source.nodes:
+            if elsewhere and isinstance(node, ast.Attribute) and node.attr == "create_task":
+                yield f"{source.path}:{node.lineno}: starts a task; use start_soon"
+
+
+CHECKS: list[Check] = [wrong_floor, foreign_import, circle, import_by_name, eager_task]
 
 PLANTED: list[tuple[Check, str, str]] = [
     (wrong_floor, "asyncdq/message.py", "from .errors import AsyncdqError"),
@@ -155,6 +165,8 @@ PLANTED: list[tuple[Check, str, str]] = [
     (circle, "asyncdq/cli/app.py", "from . import client"),
     (import_by_name, "asyncdq/envelope.py", "import importlib\nimportlib.import_module(task)"),
     (import_by_name, "asyncdq/worker/job.py", "__import__(task)"),
+    (eager_task, "asyncdq/worker/job.py", "import asyncio\nasyncio.create_task(work())"),
+    (eager_task, "asyncdq/worker/job.py", "import asyncio\nasyncio.get_running_loop().create_task(work())"),
 ]
 
 RIGHT = {
