@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -27,7 +28,7 @@ async def telling(sent: Callable[[], None], transport: object, answer: Awaitable
         raise
 
 
-def transport_of(connection: object) -> object:
+def transport_of(connection: object) -> Any:
     """That of a connection which keeps its stream writer to itself, as those of redis-py and aiomysql do."""
     return getattr(getattr(connection, "_writer", None), "transport", None)
 
@@ -41,3 +42,13 @@ def has_left(transport: Any) -> bool:
     # What is encrypted waits in the transport below, of which uvloop tells nothing.
     below = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
     return below is not None and not below.get_write_buffer_size()
+
+
+def is_silent(transport: Any) -> bool:
+    """Whether its connection has nothing to read, not even its end. False where that cannot be seen."""
+    connection = None if transport is None else transport.get_extra_info("socket")
+    if connection is None or not hasattr(select, "poll"):  # Windows has none
+        return False
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return not poll.poll(0)

@@ -15,19 +15,9 @@ from typing import Any
 
 from ..errors import AsyncdqError, ConnectionLost
 from ..soon import start_soon
+from .departure import has_left, is_silent, transport_of
 from .redis_address import Address
-from .redis_link import (
-    Demoted,
-    Link,
-    Refusal,
-    UnknownScript,
-    again,
-    explain,
-    explained,
-    nothing_waits,
-    pack,
-    writes_at_once,
-)
+from .redis_link import Demoted, Link, Refusal, UnknownScript, again, explain, explained, pack
 from .redis_scripts import Script
 
 
@@ -72,6 +62,7 @@ class Line:
     ) -> None:
         self.broken: AsyncdqError | None = None
         self._link = link
+        self._transport = transport_of(link)
         self._address = address
         self._on_answer, self._on_unknown = on_answer, on_unknown
         self._loop = asyncio.get_running_loop()
@@ -92,25 +83,47 @@ class Line:
         """Whether nothing is known against it."""
         return self.broken is None and self._link.is_connected  # else the client would connect again, unseen
 
-    async def send(self, calls: Sequence[Call], size: int, deadline: float) -> None:
+    @property
+    def silent(self) -> bool:
+        """Whether nothing has come that was not read yet, such as the end of the connection."""
+        return is_silent(self._transport)
+
+    @property
+    def writable(self) -> bool:
+        """Whether `write` works: it needs the transport."""
+        return self.open and self._transport is not None and not self._transport.is_closing()
+
+    def write(self, calls: Sequence[Call], size: int, deadline: float) -> None:
         """Write a trip of `size` bytes; its calls hear what became of them, or that there was no answer in time."""
-        self._trips.append((calls, size, deadline))
-        self.unanswered += size
-        if self._watch is None:
-            self._watch = self._loop.call_at(deadline, self._look)
+        self._note(calls, size, deadline)
+        self._transport.write(b"".join([call.packed for call in calls]))
+        self._tell_of(calls)
+
+    async def send(self, calls: Sequence[Call], size: int, deadline: float) -> None:
+        """The same, and wait until it is on its way, if it is too much to be kept."""
+        self._note(calls, size, deadline)
         try:
             await self._link.send_packed_command([call.packed for call in calls], check_health=False)
         except RuntimeError as error:  # uvloop's word for a connection that is closed
             raise ConnectionResetError("the connection was closed") from error
+        self._tell_of(calls)
+
+    def _note(self, calls: Sequence[Call], size: int, deadline: float) -> None:
+        self._trips.append((calls, size, deadline))
+        self.unanswered += size
+        if self._watch is None:
+            self._watch = self._loop.call_at(deadline, self._look)
+
+    def _tell_of(self, calls: Sequence[Call]) -> None:
         for call in calls:
             if call.sent is not None and call.script is not None and call.script.sha in self._known:
-                if writes_at_once(self._link):
+                if isinstance(self._transport, asyncio.Transport):
                     self._tell(call.sent)
-                else:
+                else:  # uvloop's, which writes at the end of its turn
                     self._loop.call_soon(self._tell, call.sent)
 
     def _tell(self, sent: Callable[[], None]) -> None:
-        if self.open and nothing_waits(self._link):
+        if self.open and has_left(self._transport):
             sent()
 
     async def close(self, error: AsyncdqError) -> None:

@@ -30,7 +30,6 @@ from redis.exceptions import (
 )
 
 from ..errors import AsyncdqError, ConfigurationError, ConnectionLost, DriverError
-from .departure import has_left, transport_of
 from .redis_address import Address
 
 OLDEST = (6, 2)
@@ -74,16 +73,6 @@ def pack(*args: bytes) -> bytes:
     parts = [b"*%d\r\n" % len(args)]
     parts += [b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args]
     return b"".join(parts)
-
-
-def nothing_waits(link: Link) -> bool:
-    """Whether all that was written has left this process."""
-    return has_left(transport_of(link))
-
-
-def writes_at_once(link: Link) -> bool:
-    """Whether what is written leaves at once, if it can; uvloop writes at the end of its turn."""
-    return isinstance(transport_of(link), asyncio.Transport)  # uvloop's are none
 
 
 async def ask(link: Link, *args: bytes) -> Any:

@@ -43,6 +43,7 @@ class Wire:
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Call] = deque()
+        self._taken = False  # some of what waited are not written yet
         self._news = asyncio.Event()
         self._closing = False
         self._line: Line | None = None
@@ -88,6 +89,9 @@ class Wire:
         if self._closing:
             call.resolve(ConnectionLost("the driver was closed"))
             return call.answer
+        if self._at_rest and self._line is not None and self._takes_at_once(self._line, len(call.packed)):
+            self._line.write([call], len(call.packed), self._loop.time() + self._timeout)
+            return call.answer
         self._waiting.append(call)
         self._news.set()
         if self._owner.done():
@@ -109,6 +113,11 @@ class Wire:
             await self._drop(error)
 
     @property
+    def _at_rest(self) -> bool:
+        """Whether a call would be the only one: then it goes out at once, and what comes until its answer together."""
+        return not (self._waiting or self._taken or self._under_way or self._owner.cancelling())
+
+    @property
     def _under_way(self) -> int:
         return 0 if self._line is None else self._line.under_way
 
@@ -122,11 +131,12 @@ class Wire:
         return calls, size
 
     async def _send(self, calls: list[Call], size: int) -> None:
+        self._taken = True
         try:
             with explained(self._address):
                 if self._line is not None and self._takes_at_once(self._line, size):
                     # Nothing to wait for: a timeout, though nobody needs it, is a tenth of a lone call.
-                    await self._line.send(calls, size, self._loop.time() + self._timeout)
+                    self._line.write(calls, size, self._loop.time() + self._timeout)
                     return
                 async with asyncio.timeout(self._timeout) as limit:
                     line = await self._ready()
@@ -142,6 +152,7 @@ class Wire:
             raise
         finally:
             self._sending = None
+            self._taken = False
 
     async def _ready(self) -> Line:
         """The connection, if nothing speaks against it, or a new one."""
@@ -152,7 +163,10 @@ class Wire:
         return self._line
 
     def _takes_at_once(self, line: Line, size: int) -> bool:
-        return line.open and line.unanswered + size <= _AT_HAND and self._silence(line) <= _QUIET
+        if not line.writable or line.unanswered + size > _AT_HAND:
+            return False
+        silence = self._silence(line)
+        return silence <= _QUIET or (silence <= _IDLE and line.silent)
 
     def _silence(self, line: Line) -> float:
         """Seconds for which the server has had nothing to say."""
