@@ -1,7 +1,8 @@
 """Calls to one server, in order, over a connection that is opened when it is needed and again after it broke.
 
-A task owns the connection and writes. What piles up in a turn of the event loop goes out in one trip, a few trips may
-be under way at once, and what comes meanwhile goes into the next. A caller that gives up only stops listening.
+A call that finds nothing under way is written at once. Else a task writes, which owns the connection: what piles up in
+a turn of the event loop goes out in one trip, a few trips may be under way at once, and what comes meanwhile goes into
+the next. A caller that gives up only stops listening.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ class Wire:
 
     @property
     def _at_rest(self) -> bool:
-        """Whether a call would be the only one: then it goes out at once, and what comes until its answer together."""
+        """Whether a call would be the only one under way."""
         return not (self._waiting or self._taken or self._under_way or self._owner.cancelling())
 
     @property
