@@ -25,8 +25,13 @@ class Calls:
         return task
 
     def run(self, call: Coroutine[Any, Any, T]) -> asyncio.Future[T]:
-        """The call, begun; who cancels this future does not cancel the call."""
-        return asyncio.shield(self.start(call))
+        """The call, begun; who cancels this future does not cancel the call.
+
+        As asyncio.shield, but who waits hears of the end in the next turn of the event loop, not in the one after it.
+        """
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.start(_told(call, answer))
+        return answer
 
     async def ended(self) -> None:
         """Return when nothing is under way."""
@@ -37,3 +42,19 @@ class Calls:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # seen: a caller that gave up does not ask for it, and wants no log line about it
+
+
+async def _told(call: Coroutine[Any, Any, T], answer: asyncio.Future[T]) -> None:
+    try:
+        result = await call
+    except asyncio.CancelledError:
+        answer.cancel()
+        raise
+    except Exception as error:
+        if not answer.done():  # else its caller was cancelled
+            answer.set_exception(error)
+    else:
+        if not answer.done():
+            answer.set_result(result)
+    finally:
+        del answer  # an error's traceback holds this frame: a ring
