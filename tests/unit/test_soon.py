@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +21,39 @@ async def note(number: int) -> None:
     ran.append(number)
 
 
-async def test_a_task_is_noted_down_before_it_does_anything() -> None:
+place: ContextVar[str] = ContextVar("place")
+
+
+def plain(loop: asyncio.AbstractEventLoop, coroutine: Any) -> asyncio.Future[Any]:
+    return asyncio.Task(coroutine, loop=loop)
+
+
+@pytest.mark.parametrize("factory", [None, plain])
+async def test_a_task_is_noted_down_before_it_does_anything(factory: Any) -> None:
     began: list[str] = []
 
+    async def work() -> str:
+        began.append(place.get())
+        return "done"
+
+    asyncio.get_running_loop().set_task_factory(factory)
+    context = copy_context()
+    context.run(place.set, "elsewhere")
+    started = start_soon(work(), name="ours", context=context)
+    assert (started.get_name(), began) == ("ours", [])
+    assert (await started, began) == ("done", ["elsewhere"])
+
+
+@pytest.mark.parametrize("factory", [None, plain])
+async def test_a_task_that_is_cancelled_before_it_began_does_nothing(factory: Any) -> None:
     async def work() -> None:
-        began.append("work")
+        raise AssertionError
 
-    def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **_: Any) -> asyncio.Future[Any]:
-        began.append("factory")
-        return asyncio.Task(coroutine, loop=loop)
-
-    loop = asyncio.get_running_loop()
-    for made_by in (None, factory):
-        loop.set_task_factory(made_by)
-        started = start_soon(work(), name="ours")
-        assert (started.get_name(), began) == ("ours", [])
+    asyncio.get_running_loop().set_task_factory(factory)
+    started = start_soon(work())
+    started.cancel()
+    with pytest.raises(asyncio.CancelledError):
         await started
-        assert began == ["work"]
-        began.clear()
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="Python 3.11 begins no task at once")
