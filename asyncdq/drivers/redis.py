@@ -171,7 +171,7 @@ class RedisDriver(SessionDriver[_Session]):
                 timer.cancel()
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
-        """One script per queue, all in one round trip."""
+        """One script per queue, all of them side by side."""
         return await self.settle_telling(outcomes, untold)
 
     async def settle_telling(
@@ -191,7 +191,7 @@ class RedisDriver(SessionDriver[_Session]):
         return [outcomes[place][0] for place in await _refused(calls)]
 
     async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:
-        """One script per queue, all in one round trip."""
+        """One script per queue, all of them side by side."""
         wire = self._here().wire("settle")
         calls: list[tuple[list[int], asyncio.Future[list[int]]]] = []
         for queue, places in by_queue(deliveries, self.limits.batch):

@@ -93,18 +93,25 @@ class Line:
         """Whether `write` works: it needs the transport."""
         return self.open and self._transport is not None and not self._transport.is_closing()
 
-    def write(self, calls: Sequence[Call], size: int, deadline: float) -> None:
-        """Write a trip of `size` bytes; its calls hear what became of them, or that there was no answer in time."""
+    def write(self, calls: Sequence[Call], size: int, deadline: float) -> bool:
+        """Write a trip of `size` bytes; its calls hear what became of them, or that there was no answer in time.
+
+        False if that cannot be done.
+        """
+        try:
+            self._transport.write(b"".join([call.packed for call in calls]))
+        except RuntimeError:  # uvloop's word for a connection that is closed
+            return False
         self._note(calls, size, deadline)
-        self._transport.write(b"".join([call.packed for call in calls]))
         self._tell_of(calls)
+        return True
 
     async def send(self, calls: Sequence[Call], size: int, deadline: float) -> None:
         """The same, and wait until it is on its way, if it is too much to be kept."""
         self._note(calls, size, deadline)
         try:
             await self._link.send_packed_command([call.packed for call in calls], check_health=False)
-        except RuntimeError as error:  # uvloop's word for a connection that is closed
+        except RuntimeError as error:
             raise ConnectionResetError("the connection was closed") from error
         self._tell_of(calls)
 

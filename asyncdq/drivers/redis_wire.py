@@ -29,8 +29,8 @@ _AT_ONCE = 20
 _AT_HAND = 32 * 2**10
 """Bytes without an answer up to which a write never waits: the event loop keeps twice as many for a slow connection."""
 
-_QUIET = 0.05
-"""Seconds of silence after which a call waits until it would be known that the server has hung up."""
+_NOTICED = 4
+"""Turns of the event loop in which the end of a connection that has come is noticed; uvloop with TLS takes the most."""
 
 _IDLE = 15.0
 """Seconds of silence after which a connection is tried before it is used: routers forget what is quiet."""
@@ -90,8 +90,7 @@ class Wire:
         if self._closing:
             call.resolve(ConnectionLost("the driver was closed"))
             return call.answer
-        if self._at_rest and self._line is not None and self._takes_at_once(self._line, len(call.packed)):
-            self._line.write([call], len(call.packed), self._loop.time() + self._timeout)
+        if self._at_rest and self._write_at_once([call], len(call.packed)):
             return call.answer
         self._waiting.append(call)
         self._news.set()
@@ -135,10 +134,8 @@ class Wire:
         self._taken = True
         try:
             with explained(self._address):
-                if self._line is not None and self._takes_at_once(self._line, size):
-                    # Nothing to wait for: a timeout, though nobody needs it, is a tenth of a lone call.
-                    self._line.write(calls, size, self._loop.time() + self._timeout)
-                    return
+                if self._write_at_once(calls, size):
+                    return  # nothing to wait for: a timeout, though nobody needs it, is a tenth of a lone call
                 async with asyncio.timeout(self._timeout) as limit:
                     line = await self._ready()
                     self._sending = limit
@@ -163,22 +160,23 @@ class Wire:
             self._line = Line(await opened(self._address), self._address, self._hear, self._send_again)
         return self._line
 
-    def _takes_at_once(self, line: Line, size: int) -> bool:
-        if not line.writable or line.unanswered + size > _AT_HAND:
+    def _write_at_once(self, calls: list[Call], size: int) -> bool:
+        """Whether it is written: the connection is as good as is known, and takes it without waiting."""
+        line = self._line
+        if line is None or not line.writable or line.unanswered + size > _AT_HAND:
             return False
-        silence = self._silence(line)
-        return silence <= _QUIET or (silence <= _IDLE and line.silent)
+        certain = line.under_way > 0 or (line.silent and self._silence(line) <= _IDLE)
+        return certain and line.write(calls, size, self._loop.time() + self._timeout)
 
     def _silence(self, line: Line) -> float:
         """Seconds for which the server has had nothing to say."""
         return 0.0 if line.under_way else self._loop.time() - line.used
 
     async def _alive(self, line: Line) -> bool:
-        silence = self._silence(line)
-        if silence > _QUIET:
-            for _ in range(2):  # if it has hung up, that is being noticed just now
+        if not line.under_way and not (line.writable and line.silent):  # perhaps the server has hung up
+            for _ in range(_NOTICED):
                 await asyncio.sleep(0)
-        if silence > _IDLE and line.open:
+        if self._silence(line) > _IDLE and line.open:
             answer: asyncio.Future[Any] = self._loop.create_future()
             with suppress(*FAILURES):  # however it broke: nothing was under way on it
                 ping = pack(b"PING")
