@@ -20,6 +20,7 @@ from ..signals import Signal
 from .job import Job, Verdict
 from .pool import ProcessPool
 from .run import PARKED_AFTER, Run, Stop
+from .turn import Parked
 
 _log = logging.getLogger("asyncdq.worker")
 
@@ -32,7 +33,7 @@ _DONE = Done()
 _ANY = frozenset(Stop)
 _NONE: frozenset[Stop] = frozenset()
 _THREAD = frozenset({Stop.SHUTDOWN})  # a thread cannot be ended, only left behind
-_PROCESS = frozenset({Stop.SHUTDOWN, Stop.LOST, Stop.PARKED})  # the pool ends it at its timeout
+_PROCESS = frozenset({Stop.SHUTDOWN, Stop.LOST})  # the pool ends it at its timeout
 
 
 class Executor:
@@ -146,22 +147,20 @@ class Executor:
         task = run.plan.task
         job = Job(task.module, task.qualname, args, kwargs, run.current(), run.plan.policy, random.random())
         loop = self._loop
-        parked = loop.call_later(PARKED_AFTER, run.interrupt, Stop.PARKED)
 
         def begin() -> None:
-            parked.cancel()
             if loop.time() >= run.deadline:  # it has waited for the process, or this worker was frozen meanwhile
-                run.stops_at = _NONE
-                run.interrupt(Stop.PARKED)
-                raise asyncio.CancelledError
+                raise Parked
             run.begun = loop.time()
             started(run)
 
         run.stops_at = _PROCESS
         try:
-            return await self._pool.run(job, timeout=run.plan.timeout, started=begin, until=lambda: run.deadline)
-        finally:
-            parked.cancel()
+            return await self._pool.run(
+                job, timeout=run.plan.timeout, started=begin, until=lambda: run.deadline, patience=PARKED_AFTER
+            )
+        except Parked:
+            return Verdict(Unstarted())
 
     def _thread_ended(self, _: asyncio.Future[list[BaseException]]) -> None:
         self.threads_left -= 1
@@ -189,8 +188,6 @@ def _verdict(run: Run, error: BaseException | None, duration: float) -> Verdict 
         return Verdict(_DONE, "", duration)
     if run.stop is Stop.LOST:
         return None
-    if run.stop is Stop.PARKED and isinstance(error, asyncio.CancelledError):
-        return Verdict(Unstarted(), duration=duration)
     deliberate = isinstance(error, Signal)  # the task was interrupted, and says itself how it goes on
     if run.stop is Stop.SHUTDOWN and not deliberate and not (error is None and not run.plan.coroutine):
         return Verdict(Again(0.0, counted=False), duration=duration)

@@ -26,7 +26,7 @@ from ..soon import start_soon
 from .job import Job, Verdict
 from .pipe import Frame, Inbox, Kind
 from .process import PoolProcess
-from .turn import Turn, frame_of
+from .turn import Parked, Turn, frame_of
 
 
 class ProcessPool:
@@ -68,18 +68,19 @@ class ProcessPool:
         timeout: float | None,
         started: Callable[[], None],
         until: Callable[[], float] = lambda: math.inf,
+        patience: float = math.inf,
     ) -> Verdict:
         """Run the job when its turn comes; `started` is called then, and `timeout` (seconds) begins.
 
         `started` is called by the event loop, in the moment in which a process is free, or has begun it by itself. If
-        it raises, the job is not run, or is ended, and so does this: CancelledError says that it is too late for it.
+        it raises, the job is not run, or is ended, and so does this: Parked says that it is too late for it.
         `until` says until when a process may begin it by itself, in seconds of the event loop's time; one that comes to
-        it later says Unstarted.
+        it later says Unstarted. A job that no process has begun after `patience` seconds is Parked.
         A job whose run is cancelled or timed out is ended with its process before this returns. Raises
         TaskTimeout, ProcessDied if the process ends by itself or cannot be started, SerializationError
         if the job cannot be written, and ExecutionError if the pool is closed.
         """
-        child, inbox = await self._begin(Turn(frame_of(job), started, until))
+        child, inbox = await self._begin(Turn(frame_of(job), started, until), patience)
         timer = asyncio.timeout(timeout)
         try:
             async with timer:
@@ -109,7 +110,7 @@ class ProcessPool:
         if self._children:
             await asyncio.wait([child.gone for child in self._children])
 
-    async def _begin(self, turn: Turn) -> tuple[PoolProcess, Inbox]:
+    async def _begin(self, turn: Turn, patience: float) -> tuple[PoolProcess, Inbox]:
         if self._closed:
             raise _closed()
         if not self._size:
@@ -118,11 +119,14 @@ class ProcessPool:
         while self._idle and not turn.placed.done():
             self._offer(self._idle.pop())  # the one that was used last: its memory is warm
         self._staff()
+        parking = asyncio.get_running_loop().call_later(patience, self._park, turn)
         try:
             await turn.placed
         except asyncio.CancelledError:
             await self._cancel(turn)
             raise
+        finally:
+            parking.cancel()
         assert turn.at is not None
         if (refused := turn.refused) is not None:
             turn.refused = None
@@ -132,6 +136,15 @@ class ProcessPool:
             finally:
                 del refused  # its traceback holds this frame: a ring, as in shift.py
         return turn.at
+
+    def _park(self, turn: Turn) -> None:
+        """Let nobody run it, unless a process has begun it by itself, as will be heard in a moment."""
+        for child, ready in list(self._ready.items()):
+            if ready is turn:
+                self._recall(child)
+        if turn in self._line:
+            self._line.remove(turn)
+            turn.fail(Parked())
 
     async def _cancel(self, turn: Turn) -> None:
         """Let nobody run it."""

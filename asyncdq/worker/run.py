@@ -20,7 +20,6 @@ class Stop(Enum):
     TIMEOUT = "its timeout passed"
     SHUTDOWN = "the worker shuts down"
     LOST = "its lease was lost: another worker may run it"
-    PARKED = "no process was free for it within a second, or before its lease ended"
 
 
 class Run:

@@ -14,6 +14,10 @@ from .pipe import Frame, Inbox, Kind
 from .process import PoolProcess
 
 
+class Parked(Exception):
+    """No process has begun it in time, and none will."""
+
+
 @dataclass(slots=True, eq=False)
 class Turn:
     """A job, and who waits for it. `started` is called when a process is free for it or has begun it; if that raises,
@@ -36,10 +40,7 @@ class Turn:
             return False
         try:
             self.started()
-        except asyncio.CancelledError:
-            self.placed.cancel()
-            return False
-        except BaseException as error:  # a log handler of the user's may raise anything
+        except BaseException as error:  # it is too late for it; or a log handler of the user's raises anything
             self.placed.set_exception(error)
             return False
         self.at = child, child.take(self.frame)

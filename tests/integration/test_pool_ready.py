@@ -17,6 +17,7 @@ from asyncdq.message import Done, Unstarted
 from asyncdq.worker.job import Verdict
 from asyncdq.worker.pool import ProcessPool
 from asyncdq.worker.process import PoolProcess
+from asyncdq.worker.turn import Parked
 
 from .pools import Memory, begin, job, pids, run, until
 
@@ -185,7 +186,7 @@ async def test_a_default_timeout_of_sockets_changes_nothing(tmp_path: Path) -> N
 async def test_one_that_cannot_begin_is_ended_with_its_process(pool: ProcessPool, tmp_path: Path) -> None:
     def refuse() -> None:
         (tmp_path / "go").touch()
-        raise asyncio.CancelledError
+        raise Parked
 
     begin(pool, "nothing")
     before, _ = begin(pool, "nothing")
@@ -193,5 +194,5 @@ async def test_one_that_cannot_begin_is_ended_with_its_process(pool: ProcessPool
     refused = asyncio.create_task(pool.run(waiting, timeout=None, started=refuse))
     last, _ = begin(pool, "write_pid", str(tmp_path / "pid"))
     await asyncio.wait([refused])
-    assert refused.cancelled()
+    assert isinstance(refused.exception(), Parked)
     assert [(await each).outcome for each in (before, last)] == [Done()] * 2

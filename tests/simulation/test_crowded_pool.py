@@ -17,6 +17,7 @@ from asyncdq.message import Done, Unstarted
 from asyncdq.retry import RetryPolicy
 from asyncdq.worker.job import Job, Verdict
 from asyncdq.worker.pool import ProcessPool
+from asyncdq.worker.turn import Parked
 
 from .ledger import LEDGER, Ledger
 from .machine import ScriptedProcess
@@ -45,6 +46,7 @@ class Errand:
     refuses: bool
     timeout: float | None
     until: float
+    patience: float
     cancelled: bool = False
     closing: bool = False  # the pool was closed meanwhile
     started: list[float] = field(default_factory=list[float])
@@ -58,7 +60,7 @@ class Errand:
     def begin(self) -> None:
         self.started.append(asyncio.get_running_loop().time())
         if self.refuses:
-            raise asyncio.CancelledError
+            raise Parked
 
 
 def errand(number: int) -> Errand:
@@ -70,12 +72,19 @@ def errand(number: int) -> Errand:
         refuses=roll() < 0.1,
         timeout=random.choice((0.01, 0.3, 1.0)) if roll() < 0.2 else None,
         until=now + random.choice((0.01, 0.3, 2.0)) if roll() < 0.2 else math.inf,
+        patience=random.choice((0.01, 0.31, 1.0, 1.5)) if roll() < 0.3 else math.inf,
     )
 
 
 async def send(pool: ProcessPool, errand: Errand) -> None:
     run = asyncio.create_task(
-        pool.run(errand.job(), timeout=errand.timeout, started=errand.begin, until=lambda: errand.until)
+        pool.run(
+            errand.job(),
+            timeout=errand.timeout,
+            started=errand.begin,
+            until=lambda: errand.until,
+            patience=errand.patience,
+        )
     )
 
     def cancel() -> None:
@@ -151,8 +160,10 @@ def judge(errand: Errand, runs: list[Execution]) -> None:
         case ExecutionError():
             assert errand.closing, story
             assert not runs, story
+        case Parked():
+            assert errand.refuses or (errand.patience < math.inf and not runs), story
         case asyncio.CancelledError():
-            assert errand.cancelled or errand.refuses, story
+            assert errand.cancelled, story
         case _:
             raise AssertionError(story)
     assert len(errand.started) <= 1, story

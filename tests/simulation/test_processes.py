@@ -12,7 +12,9 @@ from asyncdq.errors import TaskTimeout
 from asyncdq.message import Done
 from asyncdq.retry import RetryPolicy
 from asyncdq.worker.job import Job, Verdict
+from asyncdq.worker.pipe import Frame
 from asyncdq.worker.pool import ProcessPool
+from asyncdq.worker.turn import Parked
 
 from .bench import Bench, slow, virtual
 from .machine import DEATH, ScriptedProcess
@@ -48,12 +50,12 @@ async def test_a_run_that_is_cancelled_in_the_moment_of_its_end_leaves_the_proce
 @virtual
 async def test_jobs_that_cannot_begin_when_their_turn_comes_cost_no_process() -> None:
     pool, made = one_process()
-    first, late = begin(pool, lambda: None), begin(pool, refusing(asyncio.CancelledError()))
+    first, late = begin(pool, lambda: None), begin(pool, refusing(Parked()))
     broken, last = begin(pool, refusing(ZeroDivisionError())), begin(pool, lambda: None)
     assert [(await each).outcome for each in (first, last)] == [Done(), Done()]
     # The others had to wait for it; these find it idle.
-    for late_one in late, begin(pool, refusing(asyncio.CancelledError())):
-        with pytest.raises(asyncio.CancelledError):
+    for late_one in late, begin(pool, refusing(Parked())):
+        with pytest.raises(Parked):
             await late_one
     for broken_one in broken, begin(pool, refusing(ZeroDivisionError())):
         with pytest.raises(ZeroDivisionError):
@@ -98,13 +100,44 @@ async def test_a_process_that_was_killed_gets_no_other_job_when_its_verdict_stil
     await pool.close()
 
 
-def one_process() -> tuple[ProcessPool, list[ScriptedProcess]]:
+class HeardLate(ScriptedProcess):
+    """What it says is on its way for a while."""
+
+    def _say(self, frame: Frame) -> None:
+        self._loop.call_later(0.1, self._heard, frame)
+
+
+@virtual
+async def test_a_job_is_parked_while_no_process_has_begun_it() -> None:
+    before, ready = await behind_two(patience=2.0)
+    assert (before.result().outcome, type(ready.exception())) == (Done(), Parked)
+
+
+@virtual
+async def test_a_job_that_a_process_has_begun_by_itself_is_not_parked_though_nobody_has_heard_of_it() -> None:
+    before, ready = await behind_two(patience=2.15)
+    assert (before.result().outcome, ready.result().outcome) == (Done(), Done())
+
+
+async def behind_two(patience: float) -> tuple[asyncio.Task[Verdict], asyncio.Task[Verdict]]:
+    """A run that begins after 1.1 seconds, and one ready behind it, which begins after 2.1; that is heard at 2.2."""
+    pool, made = one_process(HeardLate)
+    await pool.run(JOB, timeout=None, started=lambda: None)
+    _, before = begin(pool, lambda: None), begin(pool, lambda: None)
+    ready = asyncio.create_task(pool.run(JOB, timeout=None, started=lambda: None, patience=patience))
+    await asyncio.wait([before, ready])
+    assert len(made) == 1
+    await pool.close()
+    return before, ready
+
+
+def one_process(kind: type[ScriptedProcess] = ScriptedProcess) -> tuple[ProcessPool, list[ScriptedProcess]]:
     """A pool of one, and the processes that it has started."""
     Bench()
     made: list[ScriptedProcess] = []
 
     def start() -> ScriptedProcess:
-        made.append(ScriptedProcess())
+        made.append(kind())
         return made[-1]
 
     return ProcessPool(1, start=start), made
