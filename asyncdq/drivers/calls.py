@@ -30,7 +30,12 @@ class Calls:
         As asyncio.shield, but who waits hears of the end in the next turn of the event loop, not in the one after it.
         """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.start(_told(call, answer))
+
+        def ended(_: asyncio.Task[None]) -> None:
+            call.close()  # by asyncio.run, before it began: else both are over already
+            answer.cancel()
+
+        self.start(_tell(call, answer)).add_done_callback(ended)
         return answer
 
     async def ended(self) -> None:
@@ -44,12 +49,9 @@ class Calls:
             task.exception()  # seen: a caller that gave up does not ask for it, and wants no log line about it
 
 
-async def _told(call: Coroutine[Any, Any, T], answer: asyncio.Future[T]) -> None:
+async def _tell(call: Coroutine[Any, Any, T], answer: asyncio.Future[T]) -> None:
     try:
         result = await call
-    except asyncio.CancelledError:
-        answer.cancel()
-        raise
     except Exception as error:
         if not answer.done():  # else its caller was cancelled
             answer.set_exception(error)
