@@ -5,8 +5,9 @@ are started for all that wait, as many as they are, never for one job. So a job 
 no process, and a process that dies while it starts costs one job.
 
 While jobs are short, the next one is already in the pipe, since a process that has to be told sleeps until it is.
-Until it begins it can be withdrawn (see grants.py): when its run is cancelled, when its process is to be ended
-for the job before it, or when another process is free. So a job that is ready is still in line, only at one place.
+Until it begins it can be withdrawn (see grants.py): when its run is cancelled, when it has waited for too long, when
+its process is to be ended for the job before it, or when another process is free. So a job that is ready is still in
+line, only at one place.
 """
 
 from __future__ import annotations
