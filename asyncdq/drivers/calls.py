@@ -31,11 +31,11 @@ class Calls:
         """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-        def ended(_: asyncio.Task[None]) -> None:
-            call.close()  # by asyncio.run, before it began: else both are over already
+        def over(_: asyncio.Task[None]) -> None:
+            call.close()  # asyncio.run may have cancelled it before it began; else this does nothing
             answer.cancel()
 
-        self.start(_tell(call, answer)).add_done_callback(ended)
+        self.start(_tell(call, answer)).add_done_callback(over)
         return answer
 
     async def ended(self) -> None:

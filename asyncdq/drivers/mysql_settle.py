@@ -12,10 +12,10 @@ from aiomysql import Connection
 
 from ..message import Again, Dead, Delivery, Done, Outcome, Unstarted, executions
 from .base import untold
-from .departure import telling, transport_of
 from .mysql_link import NOW, ask, text
 from .mysql_tables import Tables
 from .mysql_tasks import Receipt, locking, microseconds, ours
+from .transport import telling, transport_of
 
 Outcomes = Sequence[tuple[Delivery, Outcome]]
 

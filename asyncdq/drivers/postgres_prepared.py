@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
-from .departure import telling
 from .postgres_link import Connection
+from .transport import telling
 
 
 class Prepared:

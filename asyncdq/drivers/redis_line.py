@@ -15,10 +15,10 @@ from typing import Any
 
 from ..errors import AsyncdqError, ConnectionLost
 from ..soon import start_soon
-from .departure import has_left, is_silent, transport_of
 from .redis_address import Address
 from .redis_link import Demoted, Link, Refusal, UnknownScript, again, explain, explained, pack
 from .redis_scripts import Script
+from .transport import has_left, is_silent, transport_of
 
 
 @dataclass(slots=True, eq=False)

@@ -8,7 +8,7 @@ A row of `task_queue` is one message:
 
 `visible_at` is unix time in microseconds. `seq` may come back when the newest message is done: a late outcome
 of that one does not touch the next, since a lease is known by its token. To use no number twice (autoincrement)
-would cost each enqueue another page, a fifth of its time; the tables of earlier versions did, and serve as well.
+would cost each enqueue another page, a sixth of its time; the tables of earlier versions did, and serve as well.
 
 The version stands in a table of its own: the file may be the user's database, and so its
 `user_version` is theirs.

@@ -140,25 +140,24 @@ class ProcessPool:
 
     def _park(self, turn: Turn) -> None:
         """Let nobody run it, unless a process has begun it by itself, as will be heard in a moment."""
-        for child, ready in list(self._ready.items()):
-            if ready is turn:
-                self._recall(child)
-        if turn in self._line:
-            self._line.remove(turn)
+        if self._withdraw(turn) is None:
             turn.fail(Parked())
 
     async def _cancel(self, turn: Turn) -> None:
-        """Let nobody run it."""
-        if turn in self._line:
-            self._line.remove(turn)
-        for child, ready in list(self._ready.items()):
-            if ready is turn:
-                if self._recall(child):
-                    self._line.remove(turn)
-                else:
-                    await child.end()
+        """Let nobody run it: a process that has begun it is ended."""
+        if (child := self._withdraw(turn)) is not None:
+            await child.end()
         if turn.at is not None:
             await self._end(*turn.at)  # begun in the very moment of the cancellation
+
+    def _withdraw(self, turn: Turn) -> PoolProcess | None:
+        """Let no process begin it; the one that has begun it by itself, where nobody has heard of that yet."""
+        for child, ready in list(self._ready.items()):
+            if ready is turn and not self._recall(child):
+                return child
+        if turn in self._line:
+            self._line.remove(turn)
+        return None
 
     async def _end(self, child: PoolProcess, inbox: Inbox) -> None:
         """End the process if it runs this job, and not if that has ended and the process has begun the next one."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import uvloop
@@ -14,11 +13,10 @@ from asyncdq.drivers.redis_address import parse
 from asyncdq.drivers.redis_wire import Wire
 from asyncdq.errors import ConnectionLost
 from tests.servers import Server
-from tests.servers.fixtures import new_store, skip_unless_selected
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
-on_redis = pytest.mark.parametrize("own_server", ["redis"], indirect=True)
+on_redis = pytest.mark.parametrize("queue_url", ["redis"], indirect=True)
 
 
 def wire_to(url: str, timeout: float = 5.0) -> Wire:
@@ -26,17 +24,14 @@ def wire_to(url: str, timeout: float = 5.0) -> Wire:
     return Wire(address, timeout)
 
 
-@pytest.fixture
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    skip_unless_selected("redis", request.config)
-    return new_store("redis", tmp_path)
-
-
+@on_redis
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("pause", [0.0, 0.1], ids=["at-once", "after-a-pause"])
-def test_a_server_that_hangs_up_after_its_answer_costs_the_next_call_nothing(url: str, loop: str, pause: float) -> None:
+def test_a_server_that_hangs_up_after_its_answer_costs_the_next_call_nothing(
+    queue_url: str, loop: str, pause: float
+) -> None:
     async def call_and_be_left() -> list[bytes]:
-        wire, answers = wire_to(url), []
+        wire, answers = wire_to(queue_url), []
         for _ in range(5):
             answers.append(await wire.call(b"QUIT"))
             time.sleep(0.02 + pause)  # noqa: ASYNC251 - its end comes, and the loop has no turn in which it could notice
@@ -49,8 +44,9 @@ def test_a_server_that_hangs_up_after_its_answer_costs_the_next_call_nothing(url
         assert runner.run(call_and_be_left()) == [b"OK", b"PONG"] * 5
 
 
-async def test_calls_arrive_in_their_order_whether_they_go_alone_or_together(url: str) -> None:
-    wire, sent = wire_to(url), 0
+@on_redis
+async def test_calls_arrive_in_their_order_whether_they_go_alone_or_together(queue_url: str) -> None:
+    wire, sent = wire_to(queue_url), 0
     for together in (1, 1, 3, 1, 50, 2, 1) * 10:
         calls = [wire.call(b"RPUSH", b"order", b"%d" % number) for number in range(sent, sent + together)]
         sent += together
@@ -60,8 +56,9 @@ async def test_calls_arrive_in_their_order_whether_they_go_alone_or_together(url
     assert order == [b"%d" % number for number in range(sent)]
 
 
-async def test_a_call_that_is_alone_is_answered_before_the_connection_is_closed(url: str) -> None:
-    wire = wire_to(url)
+@on_redis
+async def test_a_call_that_is_alone_is_answered_before_the_connection_is_closed(queue_url: str) -> None:
+    wire = wire_to(queue_url)
     await wire.call(b"PING")
     alone = wire.call(b"ECHO", b"last")
     await wire.close()
@@ -70,7 +67,7 @@ async def test_a_call_that_is_alone_is_answered_before_the_connection_is_closed(
         await wire.call(b"PING")
 
 
-@on_redis
+@pytest.mark.parametrize("own_server", ["redis"], indirect=True)
 async def test_a_call_that_is_alone_has_an_end_where_there_is_no_answer(own_server: Server) -> None:
     wire = wire_to(own_server.url, timeout=0.5)
     await wire.call(b"PING")

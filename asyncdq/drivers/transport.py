@@ -1,4 +1,7 @@
-"""When what was written has left this process: only then does it not die with it."""
+"""What can be known of a connection's transport: whether what was written has left, and whether anything has come.
+
+What has left this process does not die with it; and what has come may be the end of the connection.
+"""
 
 from __future__ import annotations
 
