@@ -23,8 +23,12 @@ from .store import Store
 from .tally import FOLDER, Executions
 from .usage import Usage, tree
 
-LOOK = 0.02
-"""Seconds between two looks at what workers have done."""
+FIRST_LOOK = 0.02
+"""Seconds between two looks for the first task of a worker."""
+
+LOOK = 0.25
+"""Seconds between two looks at what workers have done: who looks takes his time from the two cores that they share.
+When a task began it says itself."""
 
 PATIENCE = 15.0
 """Seconds without progress after which what is missing counts as lost."""
@@ -123,7 +127,7 @@ class Workers:
         """All processes."""
         return [member for process in self.processes for member in tree(process.pid)]
 
-    def until(self, reached: Callable[[], bool]) -> bool:
+    def until(self, reached: Callable[[], bool], look: float = LOOK) -> bool:
         """Wait until this is so, or there has been no progress for PATIENCE seconds. Raises Failed if one has ended."""
         seen, last = -1, time.monotonic()
         while True:
@@ -135,7 +139,7 @@ class Workers:
                 return False
             if any(process.poll() is not None for process in self.processes):
                 raise Failed(f"a worker has ended: {self.log()}")
-            time.sleep(LOOK)  # between two looks: other people's workers tell nothing
+            time.sleep(look)  # between two looks: other people's workers tell nothing
 
     def until_executed(self, count: int) -> bool:
         """Whether so many tasks have been executed; False if progress has ended before."""
@@ -143,7 +147,7 @@ class Workers:
 
     def until_first(self) -> float:
         """Seconds from its start to the first task. Raises Failed if there is none."""
-        if not self.until(lambda: bool(self.executions.times)):
+        if not self.until(lambda: bool(self.executions.times), FIRST_LOOK):
             raise Failed(f"no task was executed: {self.log()}")
         return min(self.executions.times) - self.began
 

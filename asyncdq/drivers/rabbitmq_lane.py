@@ -29,8 +29,8 @@ from .rabbitmq_link import Cancelled, Channel, Incoming, Opened
 SETTLED_AFTER = 0.005
 """Seconds after the last arrival or acknowledgement in which more may be on its way."""
 
-LOOK_AGAIN = 0.5
-"""Seconds after which to look whether another worker has left something that came back."""
+LOOK_AGAIN = 1.0
+"""Seconds after which to look whether another worker has left something that came back: a question a second."""
 
 SURE = 16
 """Acknowledgements on their way that the broker carries out though we die, as long as its queue keeps up. A channel

@@ -20,9 +20,9 @@ from .redis_scripts import Keys
 
 T = TypeVar("T")
 
-LOOK_AGAIN = 1.5
+LOOK_AGAIN = 2.5
 """Seconds after which a waiter looks by itself: the safety net under lost messages. With the questions of QUIET it
-is 52 commands a minute, whatever the number of queues."""
+is 36 commands a minute, whatever the number of queues."""
 
 QUIET = 5.0
 """Seconds of silence after which the server is asked whether it is still there: routers forget without a word."""

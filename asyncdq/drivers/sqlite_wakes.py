@@ -15,7 +15,7 @@ from collections.abc import Collection, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LOOK_AGAIN = 1.0
+LOOK_AGAIN = 2.0
 """Seconds after which a waiter looks by itself: the safety net under lost datagrams."""
 
 POLL = 0.05

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
-
-from ..soon import start_soon
 
 
 class Doze:
-    """What a shift does while there is nothing to claim."""
+    """What a shift does while there is nothing to claim.
+
+    It waits in the shift's own task: one of its own would cost a turn of the event loop when there is work again.
+    """
 
     def __init__(self) -> None:
         self._dozing: asyncio.Task[Any] | None = None
+        self._called_off = False
         self._over = False
 
     async def through(self, what: Coroutine[Any, Any, Any]) -> None:
@@ -22,17 +23,23 @@ class Doze:
         if self._over:
             what.close()
             return
-        dozing = self._dozing = start_soon(what)
+        dozing = self._dozing = asyncio.current_task()
+        assert dozing is not None
+        cancellations = dozing.cancelling()
         try:
-            with suppress(asyncio.CancelledError):  # called off; or we are
-                await dozing
+            await what
+        except asyncio.CancelledError:
+            if not self._called_off or dozing.cancelling() > cancellations + 1:
+                raise  # we are cancelled, too
         finally:
             self._dozing = None
-        if (asyncio.current_task() or dozing).cancelling():
-            raise asyncio.CancelledError
+            if self._called_off:
+                self._called_off = False
+                dozing.uncancel()
 
     def call_off(self, *, for_good: bool = False) -> None:
         """Wait no longer; `for_good`: never again either."""
         self._over = self._over or for_good
-        if self._dozing is not None:
+        if self._dozing is not None and not self._called_off:
+            self._called_off = True
             self._dozing.cancel()

@@ -71,8 +71,8 @@ class Shift:
         self._doze.call_off(for_good=True)
 
     def name_of(self, job: asyncio.Task[Any]) -> str | None:
-        """Which of the running tasks this asyncio task runs."""
-        return next((f"{run.plan.task.name} {run.delivery.id}" for run in self._running if run.job is job), None)
+        """Which of the running tasks this asyncio task runs; from any thread."""
+        return next((f"{run.plan.task.name} {run.delivery.id}" for run in list(self._running) if run.job is job), None)
 
     @property
     def running(self) -> int:

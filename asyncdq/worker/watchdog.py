@@ -23,31 +23,34 @@ class Watchdog:
         self._patience = patience
         self._name_of = name_of
         self._loop = asyncio.get_running_loop()
-        self._turns = 0
+        self._answered = 0  # the last question to the loop that it has come to
         self._closed = threading.Event()
         self._loop_thread = threading.get_ident()
         self._thread = threading.Thread(target=self._watch, name="asyncdq-watchdog", daemon=True)
 
     def __enter__(self) -> Watchdog:
-        self._turn()
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closed.set()
-        self._timer.cancel()
-
-    def _turn(self) -> None:
-        self._turns += 1
-        self._timer = self._loop.call_later(self._patience / 4, self._turn)
 
     def _watch(self) -> None:
-        seen, warned_at = self._turns, 0
-        while not self._closed.wait(self._patience):
-            if self._turns == seen and warned_at != seen and not self._loop.is_closed():
-                self._warn()
-                warned_at = seen
-            seen = self._turns
+        asked = 0
+        while not self._closed.is_set():
+            asked += 1
+            try:
+                self._loop.call_soon_threadsafe(self._answer, asked)
+            except RuntimeError:
+                return  # the loop is closed
+            warned = False
+            while not self._closed.wait(self._patience) and self._answered < asked:
+                if not warned:
+                    self._warn()
+                    warned = True
+
+    def _answer(self, number: int) -> None:
+        self._answered = number
 
     def _warn(self) -> None:
         job = asyncio.current_task(self._loop)
