@@ -65,9 +65,11 @@ class Watch:
         self._waiters.add(waiter)
         _watches.add(self)
         self._stir.set()
+        timer = self._loop.call_later(timeout, waiter.wake)
         try:
-            await asyncio.wait([waiter.woken], timeout=timeout)
+            await waiter.woken
         finally:
+            timer.cancel()
             self._waiters.discard(waiter)
             if not self._waiters:
                 _watches.discard(self)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from .rabbitmq_names import LONGEST, Names
 from .rabbitmq_publisher import Failure, raised
 from .rabbitmq_session import RabbitMQSession, opened
 from .session import SessionDriver
+from .waiters import announced
 
 
 class RabbitMQDriver(SessionDriver[RabbitMQSession]):
@@ -152,21 +154,23 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
 
     async def wait(self, queues: Sequence[str], timeout: float) -> None:
         """Return when something of one of `queues` is on the shelf, or after `timeout` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                while not await self._announced(queues):
+                    pass
+
+    async def _announced(self, queues: Sequence[str]) -> bool:
+        """True if something of one of `queues` is on the shelf or set apart; False if it is time to look again."""
         session = self._here()
         consumer = session.consumer
-        try:
-            async with asyncio.timeout(timeout):
-                with consumer.shelf.waiting(queues) as woken:
-                    for queue in queues:
-                        if not woken.done() and not consumer.supplied(queue, 1):
-                            await session.calls.run(consumer.supply(queue, 1))
-                    while not woken.done():
-                        for queue in queues:
-                            if consumer.due(queue):
-                                await session.calls.run(consumer.seek(queue))
-                        await asyncio.wait([woken], timeout=LOOK_AGAIN)
-        except TimeoutError:
-            return
+        with consumer.shelf.waiting(queues) as woken:
+            for queue in queues:
+                if not woken.done() and not consumer.supplied(queue, 1):
+                    await session.calls.run(consumer.supply(queue, 1))
+            for queue in queues:
+                if not woken.done() and consumer.due(queue):
+                    await session.calls.run(consumer.seek(queue))
+            return await announced(woken, LOOK_AGAIN)
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """Publish what goes on, then acknowledge: a crash between duplicates."""

@@ -21,9 +21,10 @@ from .base import untold
 from .redis_address import parse
 from .redis_entries import Verdicts, by_queue, contents, deliveries, letter, microseconds, parcels
 from .redis_scripts import Keys
-from .redis_wakes import LOOK_AGAIN, Wakes, finish
+from .redis_wakes import LOOK_AGAIN, Wakes
 from .redis_wire import Wire
 from .session import Session, SessionDriver
+from .waiters import announced
 
 _ROLES = ("enqueue", "claim", "settle", "manage")
 """What has a connection of its own, if there may be so many: none of them waits for the others."""
@@ -164,11 +165,7 @@ class RedisDriver(SessionDriver[_Session]):
             if due == 0:
                 return True
             pause = LOOK_AGAIN if due < 0 else min(due / 1e6, LOOK_AGAIN)
-            timer = asyncio.get_running_loop().call_later(pause, finish, woken, False)
-            try:
-                return await woken
-            finally:
-                timer.cancel()
+            return await announced(woken, pause)
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """One script per queue, all of them side by side."""

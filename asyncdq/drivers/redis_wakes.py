@@ -8,8 +8,8 @@ waits again opens the next one.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from ..errors import AsyncdqError, ConnectionLost
@@ -17,6 +17,7 @@ from ..soon import start_soon
 from .redis_address import Address
 from .redis_link import Link, again, explained, heard, opened, pack
 from .redis_scripts import Keys
+from .waiters import Waiters
 
 T = TypeVar("T")
 
@@ -39,20 +40,14 @@ class Wakes:
         self._keys = keys
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._waiters: set[tuple[frozenset[str], asyncio.Future[bool]]] = set()
+        self._waiters = Waiters()
         self._reader: asyncio.Task[None] | None = None
         self._link: asyncio.Future[Link] = self._loop.create_future()
         self._heard: dict[bytes, asyncio.Future[None]] = {}
 
-    @contextmanager
-    def waiting(self, queues: Collection[str]) -> Generator[asyncio.Future[bool]]:
+    def waiting(self, queues: Collection[str]) -> AbstractContextManager[asyncio.Future[bool]]:
         """A future that is done, and True, as soon as one of `queues` is announced."""
-        waiter = (frozenset(queues), self._loop.create_future())
-        self._waiters.add(waiter)
-        try:
-            yield waiter[1]
-        finally:
-            self._waiters.discard(waiter)
+        return self._waiters.waiting(queues)
 
     async def listen(self, queues: Collection[str]) -> None:
         """Return when no announcement of `queues` can be missed any more. Raises `ConnectionLost`."""
@@ -93,7 +88,7 @@ class Wakes:
                 while True:
                     match await _next(link):
                         case [b"message", bytes(channel), _]:
-                            self._wake(channel)
+                            self._waiters.wake([self._keys.queue(channel)])
                         case [b"subscribe", bytes(channel), _]:
                             self._heard[channel].set_result(None)
                         case _:
@@ -109,14 +104,7 @@ class Wakes:
                     future.exception()  # seen, also if nobody waits for it
             if opening.exception() is None:
                 await opening.result().disconnect(nowait=True)
-            for _, waiter in self._waiters:
-                finish(waiter)
-
-    def _wake(self, channel: bytes) -> None:
-        queue = self._keys.queue(channel)
-        for wanted, waiter in self._waiters:
-            if queue in wanted:
-                finish(waiter)
+            self._waiters.wake_all()
 
 
 async def _next(link: Link) -> list[Any]:
@@ -134,9 +122,3 @@ def _result(future: asyncio.Future[T]) -> T:
     if isinstance(error := future.exception(), AsyncdqError):
         raise again(error)
     return future.result()
-
-
-def finish(waiter: asyncio.Future[bool], announced: bool = True) -> None:
-    """End this wait, unless it has ended."""
-    if not waiter.done():
-        waiter.set_result(announced)

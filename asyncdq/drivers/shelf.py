@@ -26,6 +26,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Generic, TypeVar
 
+from .waiters import Waiters
+
 T = TypeVar("T")
 
 PARKED_AFTER = 1.0
@@ -41,7 +43,7 @@ class Shelf(Generic[T]):
 
     def __init__(self) -> None:
         self._items: dict[str, deque[tuple[float, T]]] = {}
-        self._waiters: set[tuple[frozenset[str], asyncio.Future[None]]] = set()
+        self._waiters = Waiters()
 
     def __len__(self) -> int:
         return sum(map(len, self._items.values()))
@@ -112,19 +114,16 @@ class Shelf(Generic[T]):
         return [(name, item) for name in names for _, item in self._items.pop(name, ())]
 
     @contextmanager
-    def waiting(self, queues: Collection[str]) -> Generator[asyncio.Future[None]]:
-        """A future that is done as soon as one of `queues` has something."""
-        waiter = (frozenset(queues), asyncio.get_running_loop().create_future())
-        self._waiters.add(waiter)
-        try:
+    def waiting(self, queues: Collection[str]) -> Generator[asyncio.Future[bool]]:
+        """A future that is done, and True, as soon as one of `queues` has something."""
+        with self._waiters.waiting(queues) as woken:
             if any(map(self.count, queues)):
-                waiter[1].set_result(None)
-            yield waiter[1]
-        finally:
-            self._waiters.discard(waiter)
+                woken.set_result(True)
+            yield woken
 
     def wake(self, queue: str | None = None) -> None:
         """End the waits for this queue, or all of them."""
-        for queues, waiter in self._waiters:
-            if (queue is None or queue in queues) and not waiter.done():
-                waiter.set_result(None)
+        if queue is None:
+            self._waiters.wake_all()
+        else:
+            self._waiters.wake([queue])

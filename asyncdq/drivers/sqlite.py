@@ -25,6 +25,7 @@ from .session import Session, SessionDriver
 from .sqlite_file import DatabaseFile
 from .sqlite_lane import Lane
 from .sqlite_wakes import POLL, Wakes
+from .waiters import announced
 
 T = TypeVar("T")
 
@@ -127,14 +128,17 @@ class SQLiteDriver(SessionDriver[_Session]):
         """
         session = self._here()
         deadline = session.loop.time() + timeout
-        with session.wakes.waiting(queues) as woken:
-            while not woken.done() and (left := deadline - session.loop.time()) > 0:
-                pause = await self._pause(session, queues, woken, left)
-                if pause <= 0:
-                    return
-                await asyncio.wait([woken], timeout=pause)
+        while (left := deadline - session.loop.time()) > 0:
+            if await self._announced(session, queues, left):
+                return
 
-    async def _pause(self, session: _Session, queues: Sequence[str], woken: asyncio.Future[None], left: float) -> float:
+    async def _announced(self, session: _Session, queues: Sequence[str], left: float) -> bool:
+        """True if one of `queues` may have something ready; False if it is time to look again."""
+        with session.wakes.waiting(queues) as woken:
+            pause = await self._pause(session, queues, woken, left)
+            return pause <= 0 or await announced(woken, pause)
+
+    async def _pause(self, session: _Session, queues: Sequence[str], woken: asyncio.Future[bool], left: float) -> float:
         """How long nothing will be due by itself, as far as the database knows, but not longer than `left`."""
         look = session.reader.submit(partial(sqlite_tasks.seconds_until_due, queues=queues), brief=True)
         futures: list[asyncio.Future[Any]] = [look, woken]

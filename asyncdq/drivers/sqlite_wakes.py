@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Collection, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+
+from .waiters import Waiters
 
 LOOK_AGAIN = 2.0
 """Seconds after which a waiter looks by itself: the safety net under lost datagrams."""
@@ -30,28 +32,22 @@ class Wakes:
     def __init__(self, database: Path | None) -> None:
         self.look_again = LOOK_AGAIN
         self._folder = None if database is None else Path(f"{database}-wake")
-        self._waiters: set[tuple[frozenset[str], asyncio.Future[None]]] = set()
+        self._waiters = Waiters()
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         self._name = ""
 
-    @contextmanager
-    def waiting(self, queues: Collection[str]) -> Generator[asyncio.Future[None]]:
-        """A future that is done as soon as one of `queues` is announced."""
+    def waiting(self, queues: Collection[str]) -> AbstractContextManager[asyncio.Future[bool]]:
+        """A future that is done, and True, as soon as one of `queues` is announced."""
         if self._folder is not None and self._socket is None:
             self._bind(self._folder)
-        waiter = (frozenset(queues), self._loop.create_future())
-        self._waiters.add(waiter)
-        try:
-            yield waiter[1]
-        finally:
-            self._waiters.discard(waiter)
+        return self._waiters.waiting(queues)
 
     def announce(self, queues: Collection[str]) -> None:
         """Wake everybody who waits for one of `queues`, here and in other processes."""
         if not queues:
             return
-        self._wake(queues)
+        self._waiters.wake(queues)
         if self._folder is not None:
             self._send(self._folder, " ".join(queues).encode())
 
@@ -67,11 +63,6 @@ class Wakes:
                 (self._folder / self._name).unlink()
                 self._folder.rmdir()  # refused while others have their sockets there
         receiver.close()
-
-    def _wake(self, queues: Collection[str]) -> None:
-        for wanted, future in self._waiters:
-            if not future.done() and not wanted.isdisjoint(queues):
-                future.set_result(None)
 
     def _bind(self, folder: Path) -> None:
         try:
@@ -97,7 +88,7 @@ class Wakes:
         with suppress(OSError):  # BlockingIOError: that was all
             while True:
                 announced.update(receiver.recv(_DATAGRAM).decode(errors="replace").split())
-        self._wake(announced)
+        self._waiters.wake(announced)
 
     def _send(self, folder: Path, names: bytes) -> None:
         # Never an error: what is announced is stored, and who misses the news looks within LOOK_AGAIN.

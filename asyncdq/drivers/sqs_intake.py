@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 from ..errors import AsyncdqError, DriverError
 from ..message import Delivery, Unstarted
@@ -20,6 +21,7 @@ from .sqs_batches import MOST, Batches
 from .sqs_envelope import ATTRIBUTE, SYSTEM, Hop, received
 from .sqs_outcomes import Outcomes, hidden_for
 from .sqs_queues import Queues
+from .waiters import announced
 
 SPARE = 3
 """Seconds that what a long poll brings is hidden beyond the poll's own, for its time on the shelf.
@@ -65,7 +67,7 @@ class Intake:
         """What a long poll under way has got before a claim that found nothing, if its answer is nearly here."""
         if any(queue in self._polls for queue in queues):
             with self._shelf.waiting(queues) as woken:
-                await asyncio.wait([woken], timeout=LAST_LOOK)
+                await announced(woken, LAST_LOOK)
         return await self._fitting([each for _, each in self._shelf.take(queues, limit)], lease)
 
     async def take(self, queue: str, most: int) -> list[Delivery]:
@@ -81,7 +83,8 @@ class Intake:
         try:
             with self._shelf.waiting(queues) as woken:
                 polls = [] if woken.done() else [self._polling(queue) for queue in queues]
-                done, _ = await asyncio.wait([woken, *polls], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                futures: list[asyncio.Future[Any]] = [woken, *polls]
+                done, _ = await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             for poll in done & set(polls):
                 poll.result()
         finally:
