@@ -66,7 +66,7 @@ def most_at_once(times: Sequence[float]) -> int:
 
 
 def cpu(bench: Bench, contender: Contender) -> Numbers | None:
-    """The share of two cores that goes into the tasks."""
+    """The share of two cores that goes into the tasks, as of `io`: some start their second process with a task."""
     count = 2000
     with trial_of(contender, bench.store) as trial:
         filled(bench, trial, count, "cpu")
@@ -74,6 +74,6 @@ def cpu(bench: Bench, contender: Contender) -> Numbers | None:
             workers.until_first()
             complete = workers.until_executed(count)
     executed = workers.executions
-    rate = len(executed.ids) / (executed.span + WORK)
+    rate = rate_while_full(executed.times, 2) * len(executed.ids) / max(1, len(executed.times))
     lost = 0 if complete else count - len(executed.ids)
     return {"share": rate * WORK / 2 * 100, "rate": rate, "lost": lost, "doubled": executed.doubled}

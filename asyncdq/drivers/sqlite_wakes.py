@@ -35,6 +35,7 @@ class Wakes:
         self._waiters = Waiters()
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
+        self._sender: socket.socket | None = None
         self._name = ""
 
     def waiting(self, queues: Collection[str]) -> AbstractContextManager[asyncio.Future[bool]]:
@@ -53,6 +54,9 @@ class Wakes:
 
     def close(self, *, forked: bool = False) -> None:
         """Stop listening. In a forked child only let go of the socket: the parent goes on listening."""
+        if self._sender is not None:
+            self._sender.close()
+            self._sender = None
         receiver, self._socket = self._socket, None
         if receiver is None or self._folder is None:
             return
@@ -96,10 +100,11 @@ class Wakes:
             others = [address for address in os.listdir(folder) if address != self._name]
             if not others:
                 return
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.setblocking(False)
-                for address in others:
-                    _send_to(sender, folder / address, names)
+            if self._sender is None:
+                self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+                self._sender.setblocking(False)
+            for address in others:
+                _send_to(self._sender, f"{folder}/{address}", names)
 
 
 def _bind_in(folder: Path, name: str, receiver: socket.socket) -> None:
@@ -112,11 +117,11 @@ def _bind_in(folder: Path, name: str, receiver: socket.socket) -> None:
     raise OSError(f"{folder} disappears again and again")
 
 
-def _send_to(sender: socket.socket, address: Path, names: bytes) -> None:
+def _send_to(sender: socket.socket, address: str, names: bytes) -> None:
     try:
-        sender.sendto(names, str(address))
+        sender.sendto(names, address)
     except ConnectionRefusedError:
         with suppress(OSError):
-            address.unlink()  # its process ended without taking leave
+            os.unlink(address)  # its process ended without taking leave
     except OSError:
         pass  # full: it has wakes to read already. Otherwise it looks by itself, within LOOK_AGAIN.
