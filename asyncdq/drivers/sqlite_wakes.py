@@ -35,7 +35,6 @@ class Wakes:
         self._waiters = Waiters()
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
-        self._sender: socket.socket | None = None
         self._name = ""
 
     def waiting(self, queues: Collection[str]) -> AbstractContextManager[asyncio.Future[bool]]:
@@ -53,10 +52,9 @@ class Wakes:
             self._send(self._folder, " ".join(queues).encode())
 
     def close(self, *, forked: bool = False) -> None:
-        """Stop listening. In a forked child only let go of the socket: the parent goes on listening."""
-        if self._sender is not None:
-            self._sender.close()
-            self._sender = None
+        """Stop listening; those who wait return. In a forked child only let go of the socket: the parent goes on."""
+        if not forked and not self._loop.is_closed():
+            self._waiters.wake_all()
         receiver, self._socket = self._socket, None
         if receiver is None or self._folder is None:
             return
@@ -100,11 +98,11 @@ class Wakes:
             others = [address for address in os.listdir(folder) if address != self._name]
             if not others:
                 return
-            if self._sender is None:
-                self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-                self._sender.setblocking(False)
-            for address in others:
-                _send_to(self._sender, f"{folder}/{address}", names)
+            # A new one each time: what a frozen one has not read fills the socket that sent it, for all others too.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)
+                for address in others:
+                    _send_to(sender, f"{folder}/{address}", names)
 
 
 def _bind_in(folder: Path, name: str, receiver: socket.socket) -> None:

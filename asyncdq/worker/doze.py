@@ -29,8 +29,8 @@ class Doze:
         try:
             await what
         except asyncio.CancelledError:
-            if not self._called_off or dozing.cancelling() > cancellations + 1:
-                raise  # we are cancelled, too
+            if dozing.cancelling() > cancellations + self._called_off:
+                raise  # we are cancelled, and not by `call_off` alone
         finally:
             self._dozing = None
             if self._called_off:

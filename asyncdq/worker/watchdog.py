@@ -42,9 +42,11 @@ class Watchdog:
             try:
                 self._loop.call_soon_threadsafe(self._answer, asked)
             except RuntimeError:
-                return  # the loop is closed
+                return  # it is closed
             warned = False
             while not self._closed.wait(self._patience) and self._answered < asked:
+                if self._loop.is_closed():
+                    return
                 if not warned:
                     self._warn()
                     warned = True

@@ -16,6 +16,8 @@ from asyncdq.drivers.sqlite import SQLiteDriver
 from asyncdq.errors import ConfigurationError, ConnectionLost, DriverError
 from asyncdq.message import Delivery, Done, Message
 
+from .workers import until
+
 PRELUDE = """
 import asyncio, os, sys, time
 from asyncdq.drivers.sqlite import SQLiteDriver
@@ -128,6 +130,16 @@ async def test_the_folder_of_sockets_goes_with_the_last_one(tmp_path: Path) -> N
         await driver.setup()
         await driver.wait(["work"], 0.01)
         assert "queue.db-wake" in os.listdir(tmp_path)
+    assert os.listdir(tmp_path) == ["queue.db"]
+
+
+async def test_a_disconnect_ends_a_wait_that_would_bind_its_socket_again(tmp_path: Path) -> None:
+    async with SQLiteDriver(tmp_path / "queue.db") as driver:
+        await driver.setup()
+        waiting = asyncio.create_task(driver.wait(["work"], 60))
+        await until(lambda: (tmp_path / "queue.db-wake").exists())
+    async with asyncio.timeout(1):
+        await waiting
     assert os.listdir(tmp_path) == ["queue.db"]
 
 
