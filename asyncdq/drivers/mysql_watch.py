@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ..errors import DriverError
 from ..soon import start_soon
+from .waiters import announced
 
 POLL = 0.25
 """Seconds between looks, at most."""
@@ -36,11 +37,11 @@ Look = Callable[[Sequence[str]], Awaitable[Mapping[str, float]]]
 @dataclass(slots=True, eq=False)
 class _Waiter:
     queues: frozenset[str]
-    woken: asyncio.Future[None]
+    woken: asyncio.Future[bool]
 
     def wake(self) -> None:
         if not self.woken.done():
-            self.woken.set_result(None)
+            self.woken.set_result(True)
 
 
 class Watch:
@@ -65,11 +66,9 @@ class Watch:
         self._waiters.add(waiter)
         _watches.add(self)
         self._stir.set()
-        timer = self._loop.call_later(timeout, waiter.wake)
         try:
-            await waiter.woken
+            await announced(waiter.woken, timeout)
         finally:
-            timer.cancel()
             self._waiters.discard(waiter)
             if not self._waiters:
                 _watches.discard(self)

@@ -27,6 +27,7 @@ from .postgres_errors import FOREIGN
 from .postgres_link import Connection, Link, bounded
 from .postgres_pool import part
 from .postgres_tables import LONGEST_SLEEP
+from .waiters import announced
 
 T = TypeVar("T")
 
@@ -46,12 +47,12 @@ Look = Callable[[Connection, Sequence[str]], Awaitable[dict[str, float]]]
 @dataclass(slots=True, eq=False)
 class _Waiter:
     queues: frozenset[str]
-    woken: asyncio.Future[None]
+    woken: asyncio.Future[bool]
     pause: float = 0.0
 
     def wake(self) -> None:
         if not self.woken.done():
-            self.woken.set_result(None)
+            self.woken.set_result(True)
 
 
 class Watch:
@@ -67,17 +68,14 @@ class Watch:
 
     async def wait(self, queues: Sequence[str], timeout: float) -> None:
         """Return when something may be ready in one of `queues`, or after `timeout` seconds."""
-        loop = asyncio.get_running_loop()
         if self._watching is None:
             self._watching = start_soon(self._watch())
-        waiter = _Waiter(frozenset(queues), loop.create_future())
+        waiter = _Waiter(frozenset(queues), asyncio.get_running_loop().create_future())
         self._waiters.add(waiter)
         self._stir.set()
-        timer = loop.call_later(timeout, waiter.wake)
         try:
-            await waiter.woken
+            await announced(waiter.woken, timeout)
         finally:
-            timer.cancel()
             self._waiters.discard(waiter)
 
     async def close(self) -> None:

@@ -30,7 +30,7 @@ class Waiters:
                 _finish(woken, True)
 
     def wake_all(self) -> None:
-        """Whatever is announced from now on may be missed."""
+        """End all waits, as when something may be announced that nobody here hears."""
         for _, woken in self._waiting:
             _finish(woken, True)
 
