@@ -13,7 +13,7 @@ AT_PACE = 0.5  # seconds within which what is ahead begins, at the pace of late:
 ONLY_ONCE = 60.0  # seconds without tasks that have one attempt before anything is claimed ahead again
 MORE = 1.25  # times what was run: as much might have been, where slots had nothing to do in between
 WINDOW = 0.25  # seconds over which the pace is measured
-FIRST = 64  # tasks ahead, of a worker that has just begun
+FIRST = 64  # tasks ahead, of a worker that has just begun, or had nothing to do
 SAMPLE = 100  # tasks
 
 
@@ -80,6 +80,11 @@ class Ahead:
         self._bytes += size
         if self._paused_for:
             self._paused_for -= 1
+
+    def found_nothing(self, now: float) -> None:
+        """A claim brought nothing: how fast it would be, had there been more, is not known."""
+        self._pace = None
+        self._since, self._ended, self._lasted = now, 0, True
 
     def pause(self) -> None:
         """That was too much: claim nothing ahead until the slots have turned over."""

@@ -128,6 +128,7 @@ class Shift:
             self._accept(deliveries, claimed_at)
             await asyncio.sleep(0)  # they start now, not when the next claim is written
         elif not stale and not self._over():
+            self._ahead.found_nothing(self._loop.time())
             again = self._nothing_before - self._loop.time()  # what was given back is due then: a burst has to ask
             await self._doze.through(self._idle.wait(again) if self._config.burst and again > 0 else self._idle.wait())
 
@@ -158,11 +159,10 @@ class Shift:
 
     def _accept(self, deliveries: Sequence[Delivery], claimed_at: float) -> None:
         suspects: list[Run] = []
-        only_once = False
+        only_once, lease = False, self._config.visibility_timeout
         self._suspicion.look(deliveries)
         for delivery in deliveries:
-            position = self._positions[delivery.queue]
-            run = admit(delivery, self._crew, position, claimed_at, self._config.visibility_timeout)
+            run = admit(delivery, self._crew, self._positions[delivery.queue], claimed_at, lease)
             if isinstance(run, Refusal):
                 self._refused += 1
                 self._settle(delivery, run.task, run.verdict)

@@ -67,6 +67,17 @@ def test_where_slots_wait_for_a_slow_backend_the_pace_bounds_what_is_ahead() -> 
     assert room_after(planned, 0, 3_602.0, waiting=True) == 125  # nothing has ended, which says nothing
 
 
+def test_a_worker_that_had_nothing_to_do_is_not_bound_by_the_few_that_it_did() -> None:
+    planned = Ahead(slots=10, fixed=None, worthwhile=True)
+    planned.room(0.0, False)
+    assert room_after(planned, 100, 0.5, waiting=True) == 100
+    assert room_after(planned, 1, 60.0, waiting=False) == 100
+    planned.found_nothing(60.1)
+    assert room_after(planned, 0, 90.0, waiting=False) == FIRST
+    assert room_after(planned, 20, 90.1, waiting=True) == FIRST + 40
+    assert room_after(planned, 480, 90.5, waiting=True) == 500
+
+
 class Line:
     """Ten slots and a backend that answers a claim after `trip` seconds and takes `pace` outcomes in a second."""
 
