@@ -48,8 +48,9 @@ W4 is the rate while the slots are full: of thirty tasks for each slot the first
 become free at the same moment after the start, and the last one does not either; `over` is by how many more tasks than
 slots ran at once, and who has any is not counted among the rivals. After a minute a contender is measured by what it
 has done. W5 is counted likewise, from the twentieth task to the last but one: who starts a process when it is needed
-has one at first. In it asyncdq has its default slots and two processes, and its rivals two processes. W10 has a
-millisecond on the way to the server, and another on the way back.
+has one at first. In it asyncdq has its default slots and two processes, and its rivals two processes. The `commands` of
+W8 are a minute's: what Redis was sent, the transactions of PostgreSQL, the statements of MariaDB, and the packets that
+RabbitMQ received. W10 has a millisecond on the way to the server, and another on the way back.
 
 Left out: AsyncTasQ, whose releases want Python 3.12. RQ and Celery are left out at concurrency 100, where they would be
 100 processes. The backlog of W7 is a million, on RabbitMQ 200,000, on SQS 20,000. SQS is an emulator, whose answers

@@ -67,7 +67,7 @@ class Store:
         if self._server is None or self.driver not in COUNTERS:
             time.sleep(seconds)  # as long as where it tells
             return None
-        count: int = asyncio.run(COUNTERS[self.driver](self._server.url, seconds))
+        count: float = asyncio.run(COUNTERS[self.driver](self._server.url, seconds))
         return count / seconds * 60
 
     def version(self) -> str:
@@ -166,4 +166,20 @@ async def mysql_commands(url: str, seconds: float) -> int:
     return counts[1] - counts[0] - 1  # without the question itself
 
 
-COUNTERS: dict[str, Any] = {"redis": redis_commands, "postgres": postgres_commands, "mysql": mysql_commands}
+async def rabbitmq_packets(url: str, seconds: float) -> float:
+    """Those that clients send: questions, mostly, and heartbeats."""
+    counts: list[tuple[float, int]] = []
+    for pause in (seconds, 0):
+        told = await asyncio.to_thread(control, url, "list_connections", "--quiet", "--no-table-headers", "recv_cnt")
+        counts.append((time.monotonic(), sum(map(int, told.split()))))
+        await asyncio.sleep(pause)  # it is counted meanwhile
+    (began, before), (ended, after) = counts
+    return (after - before) * seconds / (ended - began)  # to ask takes a second
+
+
+COUNTERS: dict[str, Any] = {
+    "redis": redis_commands,
+    "postgres": postgres_commands,
+    "mysql": mysql_commands,
+    "rabbitmq": rabbitmq_packets,
+}

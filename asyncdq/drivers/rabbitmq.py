@@ -167,9 +167,8 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
             for queue in queues:
                 if not woken.done() and not consumer.supplied(queue, 1):
                     await session.calls.run(consumer.supply(queue, 1))
-            for queue in queues:
-                if not woken.done() and consumer.due(queue):
-                    await session.calls.run(consumer.seek(queue))
+            if not woken.done() and (due := consumer.most_due(queues)):
+                await session.calls.run(consumer.seek(due))
             return await announced(woken, LOOK_AGAIN)
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:

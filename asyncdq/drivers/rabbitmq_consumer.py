@@ -79,6 +79,11 @@ class Consumer:
         lane = self._lanes.get(queue)
         return lane is not None and lane.alive and lane.due
 
+    def most_due(self, queues: Iterable[str]) -> str | None:
+        """The one of these that was not looked at for longest, if it is due: who waits asks about one at a time."""
+        lanes = [self._lanes[queue] for queue in queues if self.due(queue)]
+        return max(lanes, key=lambda lane: lane.unseen).queue if lanes else None
+
     async def fetch(self, queue: str) -> bool:
         """Put one that was set apart on the shelf, before all others; whether there was one."""
         lane = self._lanes.get(queue)

@@ -18,6 +18,7 @@ what was sent to several that died is not taken for it.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from typing import Protocol
@@ -29,8 +30,9 @@ from .rabbitmq_link import Cancelled, Channel, Incoming, Opened
 SETTLED_AFTER = 0.005
 """Seconds after the last arrival or acknowledgement in which more may be on its way."""
 
-LOOK_AGAIN = 1.0
-"""Seconds after which to look whether another worker has left something that came back: a question a second."""
+LOOK_AGAIN = 1.5
+"""Seconds after which to look whether another worker has left something that came back: 40 questions a minute, for all
+queues that are waited for, which have their turns."""
 
 SURE = 16
 """Acknowledgements on their way that the broker carries out though we die, as long as its queue keeps up. A channel
@@ -111,9 +113,14 @@ class Lane:
         return self._consuming and self._own >= self._prefetch
 
     @property
+    def unseen(self) -> float:
+        """Seconds since somebody looked for what came back; infinite if there is more of it, as far as we know."""
+        return math.inf if self._more else self._loop.time() - self._looked
+
+    @property
     def due(self) -> bool:
         """Whether it is time to look for what came back."""
-        return self._more or self._loop.time() - self._looked >= LOOK_AGAIN
+        return self.unseen >= LOOK_AGAIN
 
     def touch(self) -> None:
         """Something was sent that may bring a delivery."""

@@ -328,7 +328,7 @@ async def test_what_has_arrived_is_handed_out_without_a_word_to_the_broker(url: 
             await driver.settle([(each, Done()) for each in await claim(driver, left + 1)])
             await producer.enqueue([message("b")])
             await driver.wait(["work"], SOON)
-            if not driver._here().consumer.due("work"):  # twice a second it looks whether something came back
+            if not driver._here().consumer.due("work"):  # now and then it looks whether something came back
                 break
             left = 1
         proxy.stall()

@@ -29,6 +29,9 @@ AWAY = float(os.environ.get("ASYNCDQ_TEST_OUTAGE", "3"))
 BACK_WITHIN = 5.0
 """Seconds after the server's return within which every worker works again."""
 
+IDLE = 8.0
+"""Seconds for which a worker that has nothing to do is watched."""
+
 
 def load(site: Site) -> AbstractAsyncContextManager[None]:
     """Tasks keep being enqueued, one batch after the other; the ledger knows of those that were stored."""
@@ -309,3 +312,18 @@ async def test_what_a_killed_worker_with_a_wrong_clock_held_is_taken_over_when_i
         await site.until(lambda: site.ledger.successes() == {id: 1})
     assert 0 < site.ledger.ends(id)[0].at - killed < 1.0 + BACK_WITHIN
     assert counts(await site.stats(), **EMPTY)
+
+
+@on("redis", "postgres", "rabbitmq")  # the others cannot wake who waits, or there is nobody to ask
+async def test_an_idle_worker_asks_once_a_second_at_most_whatever_its_queues(site: Site) -> None:
+    async with Proxy(site.url) as proxy:
+        url = proxy.url.replace("heartbeat=2", "heartbeat=15")  # as without a word
+        worker = site.start("--url", url, "--queues", "high,default,low")
+        (first,) = await site.enqueue([jobs.mark.bind()])
+        await site.until(lambda: site.ledger.ends(first))
+        await site.wait_for_stats(leased=0)
+        await asyncio.sleep(2.0)  # it looks more often at first
+        before = proxy.asked
+        await asyncio.sleep(IDLE)  # what it asks meanwhile is what is counted
+        assert worker.alive
+        assert proxy.asked - before <= IDLE

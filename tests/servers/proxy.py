@@ -33,6 +33,8 @@ class Proxy:
         self._passes = asyncio.Event()
         self._passes.set()
         self.delay = 0.0
+        self.asked = 0
+        """Chunks that clients have sent: of one that waits for each answer, its questions."""
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -146,6 +148,7 @@ class Proxy:
             await writer.drain()
 
     def _mark(self, chunk: bytes, doomed: asyncio.Event) -> None:
+        self.asked += 1
         if self._word and self._word in chunk:
             self._word = b""
             doomed.set()

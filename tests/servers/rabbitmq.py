@@ -22,19 +22,21 @@ BEHIND_THE_WRAPPER = "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-serv
 _number = count()
 
 
-def control(url: str, *arguments: str) -> None:
-    """Run rabbitmqctl on the native server at this URL. Takes a second or two. Raises `ServerUnavailable`."""
+def control(url: str, *arguments: str) -> str:
+    """What rabbitmqctl says of the native server at this URL. Takes a second or two. Raises `ServerUnavailable`."""
     program, port = RabbitMQ().program(), urlsplit(url).port
     found = (conf for conf in BASE.glob("rabbitmq.*/data/rabbitmq.conf") if f":{port}\n" in conf.read_text())
     conf = next(found, None)
     if program is None or conf is None:
         raise ServerUnavailable("only a RabbitMQ that was started here natively can be told what to do")
-    subprocess.run(
+    told = subprocess.run(
         [program.with_name("rabbitmqctl"), "--node", f"asyncdq-{port}@localhost", *arguments],
         env={"PATH": os.defpath, "HOME": str(conf.parent), "LC_ALL": "C"},
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
         check=True,
     )
+    return told.stdout
 
 
 class RabbitMQ(Kind):
