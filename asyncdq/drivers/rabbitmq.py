@@ -17,7 +17,7 @@ from ..message import Again, Dead, DeadLetter, Delivery, Done, Limits, Message, 
 from . import rabbitmq_wire as wire
 from .base import untold
 from .rabbitmq_address import OURS, SPARE, Options, parse
-from .rabbitmq_lane import LOOK_AGAIN
+from .rabbitmq_lane import AT_LAST, LOOK_AGAIN
 from .rabbitmq_link import within
 from .rabbitmq_names import LONGEST, Names
 from .rabbitmq_publisher import Failure, raised
@@ -37,7 +37,7 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
     limits = Limits(
         batch=500,
         body=8 * 2**20,
-        poll=2 * LOOK_AGAIN,
+        poll=AT_LAST + LOOK_AGAIN,
         delay=LONGEST,
         hold=1800.0 - SPARE,
         claim_ahead=False,
@@ -167,8 +167,9 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
             for queue in queues:
                 if not woken.done() and not consumer.supplied(queue, 1):
                     await session.calls.run(consumer.supply(queue, 1))
-            if not woken.done() and (due := consumer.most_due(queues)):
-                await session.calls.run(consumer.seek(due))
+            for queue in consumer.in_turn(queues):
+                if not woken.done():
+                    await session.calls.run(consumer.seek(queue))
             return await announced(woken, LOOK_AGAIN)
 
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:

@@ -12,7 +12,7 @@ from ..message import Delivery
 from . import rabbitmq_topology as topology
 from . import rabbitmq_wire as wire
 from .base import untold
-from .rabbitmq_lane import Lane
+from .rabbitmq_lane import AT_LAST, Lane
 from .rabbitmq_link import Incoming, Link, Opened, within
 from .rabbitmq_names import Names
 from .rabbitmq_publisher import Publisher, raised
@@ -79,10 +79,12 @@ class Consumer:
         lane = self._lanes.get(queue)
         return lane is not None and lane.alive and lane.due
 
-    def most_due(self, queues: Iterable[str]) -> str | None:
-        """The one of these that was not looked at for longest, if it is due: who waits asks about one at a time."""
-        lanes = [self._lanes[queue] for queue in queues if self.due(queue)]
-        return max(lanes, key=lambda lane: lane.unseen).queue if lanes else None
+    def in_turn(self, queues: Iterable[str]) -> list[str]:
+        """Of these, the one that was not looked at for longest, if it is due; and who waits for too long, too."""
+        due = [self._lanes[queue] for queue in queues if self.due(queue)]
+        due.sort(key=lambda lane: lane.unseen, reverse=True)
+        late = sum(lane.unseen >= AT_LAST for lane in due)
+        return [lane.queue for lane in due[: max(1, late)]]
 
     async def fetch(self, queue: str) -> bool:
         """Put one that was set apart on the shelf, before all others; whether there was one."""

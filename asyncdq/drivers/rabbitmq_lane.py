@@ -30,9 +30,11 @@ from .rabbitmq_link import Cancelled, Channel, Incoming, Opened
 SETTLED_AFTER = 0.005
 """Seconds after the last arrival or acknowledgement in which more may be on its way."""
 
-LOOK_AGAIN = 1.5
-"""Seconds after which to look whether another worker has left something that came back: 40 questions a minute, for all
-queues that are waited for, which have their turns."""
+LOOK_AGAIN = 1.25
+"""Seconds between two looks whether another worker has left something that came back: 48 questions a minute."""
+
+AT_LAST = 3 * LOOK_AGAIN
+"""Seconds after which a queue is looked at again, however many there are; until then they have their turns."""
 
 SURE = 16
 """Acknowledgements on their way that the broker carries out though we die, as long as its queue keeps up. A channel
