@@ -128,14 +128,15 @@ class ProcessPool:
             raise
         finally:
             parking.cancel()
-        assert turn.at is not None
         if (refused := turn.refused) is not None:
             turn.refused = None
-            await self._end(*turn.at)
+            if turn.at is not None:
+                await self._end(*turn.at)
             try:
                 raise refused
             finally:
-                del refused  # its traceback holds this frame: a ring, as in shift.py
+                del refused  # its traceback holds this frame
+        assert turn.at is not None
         return turn.at
 
     def _park(self, turn: Turn) -> None:

@@ -20,9 +20,9 @@ class Parked(Exception):
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """A job, and who waits for it. `started` is called when a process is free for it or has begun it; if that raises,
-    `refused` is the error. `at` is the process that has begun it, and what that says of it comes to the inbox; `placed`
-    is done when there is one, or never will be.
+    """A job, and who waits for it. `started` is called when a process is free for it or has begun it; if that raises, or
+    no process will run it, `refused` is the error. `at` is the process that has begun it, and what that says of it comes
+    to the inbox; `placed` is done when there is one, or never will be.
 
     `until` tells until when, as far as is known, a process may begin it, in seconds of the event loop's time.
     """
@@ -41,7 +41,7 @@ class Turn:
         try:
             self.started()
         except BaseException as error:  # it is too late for it; or a log handler of the user's raises anything
-            self.placed.set_exception(error)
+            self._refuse(error)
             return False
         self.at = child, child.take(self.frame)
         self.placed.set_result(None)
@@ -55,15 +55,20 @@ class Turn:
         try:
             self.started()
         except BaseException as error:
-            self.refused = error
-        self.placed.set_result(None)
+            self._refuse(error)
+        else:
+            self.placed.set_result(None)
 
     def fail(self, error: Exception) -> bool:
         """No process will run it. Whether somebody hears that."""
         if self.placed.done():
             return False
-        self.placed.set_exception(error)
+        self._refuse(error)
         return True
+
+    def _refuse(self, error: BaseException) -> None:
+        self.refused = error  # not in `placed`, which cannot forget it: a ring, since its traceback leads back to here
+        self.placed.set_result(None)
 
 
 def frame_of(job: Job) -> Frame:
