@@ -38,7 +38,8 @@ class Ahead:
         self._bytes = 0
         self._paused_for = 0
         self._holds_back_until = -math.inf
-        self._pace: float | None = None  # tasks that end in a second
+        self._pace: float | None = None  # tasks that end in a second; and those that did, when there were enough
+        self._full_pace: float | None = None
         self._since, self._ended, self._lasted = -math.inf, 0, False
 
     def room(self, now: float, waiting: bool) -> int:
@@ -81,9 +82,9 @@ class Ahead:
         if self._paused_for:
             self._paused_for -= 1
 
-    def found_nothing(self, now: float) -> None:
-        """A claim brought nothing: how fast it would be, had there been more, is not known."""
-        self._pace = None
+    def had_nothing(self, now: float) -> None:
+        """Until now there was nothing to do: what was done says less than what was done when there was enough."""
+        self._pace = self._full_pace
         self._since, self._ended, self._lasted = now, 0, True
 
     def pause(self) -> None:
@@ -97,6 +98,8 @@ class Ahead:
             return
         if self._ended:
             pace = self._ended / seconds
+            if self._lasted:
+                self._full_pace = pace
             self._pace = pace if self._lasted else max(self._pace or 0.0, MORE * pace)
         self._since, self._ended, self._lasted = now, 0, True
 

@@ -128,9 +128,9 @@ class Shift:
             self._accept(deliveries, claimed_at)
             await asyncio.sleep(0)  # they start now, not when the next claim is written
         elif not stale and not self._over():
-            self._ahead.found_nothing(self._loop.time())
             again = self._nothing_before - self._loop.time()  # what was given back is due then: a burst has to ask
             await self._doze.through(self._idle.wait(again) if self._config.burst and again > 0 else self._idle.wait())
+            self._ahead.had_nothing(self._loop.time())
 
     def _lose(self, run: Run) -> None:
         run.interrupt(Stop.LOST)

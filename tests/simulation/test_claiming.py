@@ -64,6 +64,23 @@ async def test_short_tasks_are_claimed_ahead_by_themselves_and_long_ones_are_not
 
 
 @virtual
+async def test_what_little_a_worker_had_to_do_bounds_nothing_when_much_comes() -> None:
+    bench, many = Bench(limits=limited(batch=1_000, keeps_sent=8)), numbered("many", 1_000)
+    bench.network.fate = lambda _: slow()
+    worker = bench.hire()
+    for single in numbered("single", 3):
+        await bench.put(plain, single, args=[0.005])  # it ends when the claim that found no second one is answered
+        await bench.until(lambda: not bench.server.rows, 1.0)
+        await asyncio.sleep(1.0)  # virtual
+    asked, began = len(bench.calls(worker, "dequeue")), bench.now
+    await asyncio.gather(*(bench.put(plain, id) for id in many))
+    await bench.until(lambda: not bench.server.rows, 5.0)
+    assert bench.now - began < 0.1
+    assert len(bench.calls(worker, "dequeue")) - asked < 25  # by its slots alone it would be a hundred
+    await worker.retire()
+
+
+@virtual
 async def test_of_many_slots_those_that_are_free_in_a_moment_are_claimed_for() -> None:
     bench = Bench()
     await bench.put(plain, *numbered("n", 3000), args=[0.1])

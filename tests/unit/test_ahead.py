@@ -67,15 +67,21 @@ def test_where_slots_wait_for_a_slow_backend_the_pace_bounds_what_is_ahead() -> 
     assert room_after(planned, 0, 3_602.0, waiting=True) == 125  # nothing has ended, which says nothing
 
 
-def test_a_worker_that_had_nothing_to_do_is_not_bound_by_the_few_that_it_did() -> None:
+def test_what_was_done_when_there_was_little_is_forgotten_and_what_was_done_at_full_pace_is_not() -> None:
     planned = Ahead(slots=10, fixed=None, worthwhile=True)
     planned.room(0.0, False)
-    assert room_after(planned, 100, 0.5, waiting=True) == 100
-    assert room_after(planned, 1, 60.0, waiting=False) == 100
-    planned.found_nothing(60.1)
-    assert room_after(planned, 0, 90.0, waiting=False) == FIRST
-    assert room_after(planned, 20, 90.1, waiting=True) == FIRST + 40
-    assert room_after(planned, 480, 90.5, waiting=True) == 500
+    assert room_after(planned, 20, 60.0, waiting=False) == 0
+    planned.had_nothing(60.0)
+    assert room_after(planned, 0, 60.0, waiting=False) == FIRST
+    assert room_after(planned, 20, 60.1, waiting=True) == FIRST + 40
+    planned.had_nothing(80.0)
+    planned.room(80.0, False)
+    assert room_after(planned, 100, 80.5, waiting=False) == 125
+    planned.room(80.5, True)
+    assert room_after(planned, 70, 81.0, waiting=True) == 70
+    assert room_after(planned, 100, 82.0, waiting=False) == 70
+    planned.had_nothing(90.0)
+    assert room_after(planned, 0, 90.0, waiting=False) == 70
 
 
 class Line:
