@@ -1,9 +1,9 @@
 """Concurrent calls merged into one round trip; only who has time waits for more of them.
 
-While nothing is under way, an item goes out on the next turn of the event loop; or at once, if the last one went
-alone. What piles up while a round trip is under way goes out together when it returns. So a lone caller waits for
-nobody, and under load one trip carries hundreds: this is where most of the speed comes from (4 to 7 times on every
-backend).
+While nothing is under way, an item goes out on the next turn of the event loop; a lone `call`, where nothing stops what
+has begun, at once, if the last one went alone too. What piles up while a round trip is under way goes out together when
+it returns. So a lone caller waits for nobody, and under load one trip carries hundreds: this is where most of the speed
+comes from (4 to 7 times on every backend).
 Who cannot wait for that return asks for another trip beside it (`hurry`), who has time says how much (`within`).
 """
 

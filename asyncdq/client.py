@@ -110,10 +110,14 @@ class Client:
         if loop is not None:
             if self in (opened := _open.get(loop, [])):
                 opened.remove(self)
-            await self._batcher.drain()
-            await self._disconnect()
-            if self.events is not None:
-                await self.events.close()
+            try:
+                await self._batcher.drain()
+            finally:
+                try:
+                    await self._disconnect()
+                finally:
+                    if self.events is not None:
+                        await self.events.close()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -194,11 +198,12 @@ class Client:
         try:
             known = await self.driver.enqueue(messages)
         except ConnectionLost as error:
-            return [_among(message, error.stored) or error for message in messages]
+            return [stored or error for stored in _among(messages, error.stored)]
         except DriverError as error:
             if len(messages) == 1:
                 return [error]
-            return [_among(message, error.stored) or (await self._store([message]))[0] for message in messages]
+            stored = zip(messages, _among(messages, error.stored), strict=True)
+            return [there or (await self._store([message]))[0] for message, there in stored]
         return _new(messages, known)
 
     async def _store_many(self, calls: Sequence[Call[Any]], messages: list[Message]) -> list[bool]:
@@ -242,11 +247,13 @@ def _tell(events: Hub | None, calls: Sequence[Call[Any]], messages: list[Message
 
 def _new(messages: Sequence[Message], known: Sequence[Message]) -> list[bool]:
     """Which of the messages were not known before."""
-    return [not _among(message, known) for message in messages] if known else [True] * len(messages)
+    return [not there for there in _among(messages, known)] if known else [True] * len(messages)
 
 
-def _among(message: Message, messages: Sequence[Message]) -> bool:
-    return any(message is other for other in messages)  # by identity: one batch may hold equal messages
+def _among(messages: Sequence[Message], some: Sequence[Message]) -> list[bool]:
+    """Which of the messages are some of these: by identity, since one batch may hold equal ones."""
+    these = set(map(id, some))
+    return [id(message) in these for message in messages]
 
 
 def _carried(options: CallOptions) -> dict[str, Any]:

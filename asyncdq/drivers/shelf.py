@@ -5,10 +5,10 @@ For brokers that push, or that are asked in the background (RabbitMQ, SQS). The 
     shelf.put("work", item, now)                     an item has arrived; who waits for its queue is woken
     shelf.put_first("work", item, now)               the same, but it goes before the others
     shelf.take({"high": 5, "low": 5}, 5)             hands out, earlier queues first, oldest first; never waits
-    shelf.take(wanted, 5, more)                      the same, but stops behind an emptied queue of which `more(queue)`
-                                                     is true: something of it is on its way, and goes before the rest
-    shelf.stale(now - PARKED_AFTER)                  takes off what has lain there since before that: it is to go back
+    shelf.next(wanted, 5)                            what `take` would hand out now, left where it is
+    shelf.stale(now - 30)                            takes off what has lain there since before that: it is to go back
                                                      to the broker, so that no process parks what another could run
+    shelf.idle(now - 30), shelf.oldest()             the queues of which something has; and when the oldest arrived
     shelf.clear("work"), shelf.clear()               takes off everything, of one queue or all: to go back, or lost
     with shelf.waiting(["high", "low"]) as woken:    a future that is done once one of these queues has something,
         await woken                                  at once if it has already, or when `wake` is called
@@ -32,10 +32,6 @@ T = TypeVar("T")
 
 PARKED_AFTER = 1.0
 """Seconds that an item may lie on the shelf while nobody takes it."""
-
-
-def _nothing(queue: str) -> bool:
-    return False
 
 
 class Shelf(Generic[T]):
@@ -62,9 +58,7 @@ class Shelf(Generic[T]):
         self._items.setdefault(queue, deque()).appendleft((now, item))
         self.wake(queue)
 
-    def take(
-        self, wanted: Mapping[str, int], limit: int, more: Callable[[str], bool] = _nothing
-    ) -> list[tuple[str, T]]:
+    def take(self, wanted: Mapping[str, int], limit: int) -> list[tuple[str, T]]:
         """At most `limit`, and of each queue at most what `wanted` says, in that order of queues."""
         taken: list[tuple[str, T]] = []
         for queue, share in wanted.items():
@@ -73,8 +67,6 @@ class Shelf(Generic[T]):
             while items and room > 0:
                 taken.append((queue, items.popleft()[1]))
                 room -= 1
-            if len(taken) >= limit or (room > 0 and more(queue)):
-                break
         return taken
 
     def stale(self, before: float) -> list[tuple[str, T]]:
@@ -102,11 +94,11 @@ class Shelf(Generic[T]):
 
     def idle(self, before: float) -> list[str]:
         """The queues of which something arrived before this time."""
-        return [queue for queue, items in self._items.items() if items and items[0][0] < before]
+        return [queue for queue, items in self._items.items() if any(at < before for at, _ in items)]
 
     def oldest(self) -> float | None:
         """When the oldest item arrived; None if there is none."""
-        return min((items[0][0] for items in self._items.values() if items), default=None)
+        return min((at for items in self._items.values() for at, _ in items), default=None)
 
     def clear(self, queue: str | None = None) -> list[tuple[str, T]]:
         """Take off everything, of this queue or of all."""

@@ -45,6 +45,7 @@ class Backlog:
             count -= run.plan.policy.max_attempts == 1
             if count < 0:
                 taken, self._size = waiting[place:], place
+                self._ran_out = self._ran_out or not place
                 gone = set(taken)
                 self._lanes = [deque(run for run in lane if run not in gone) for lane in self._lanes]
                 return taken
@@ -57,6 +58,7 @@ class Backlog:
             return False
         lane.remove(run)
         self._size -= 1
+        self._ran_out = self._ran_out or not self._size
         return True
 
     def take(self, claimed_by: float = math.inf) -> list[Run]:

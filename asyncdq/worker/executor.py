@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from .. import context
 from ..errors import InvalidTask, TaskTimeout, UndecodableBody
-from ..message import Again, Done, Unstarted
+from ..message import Done, Unstarted
 from ..retry import bury, decide, one_line
 from ..serializers.base import Serializer
 from ..signals import Signal
@@ -50,7 +50,6 @@ class Executor:
 
     async def execute(self, run: Run, started: Callable[[Run], None]) -> Verdict | None:
         """Run the task to its end; `started` is called when it really begins. Raises nothing that a task does."""
-        run.begun = self._loop.time()
         raised: BaseException | None = None
         try:
             verdict = await self._dispatch(run, started)
@@ -62,7 +61,7 @@ class Executor:
         if run.stop is not None:
             _forget_cancellation()
         try:
-            return verdict or _verdict(run, raised, self._loop.time() - run.begun)
+            return verdict or _verdict(run, raised, self._loop.time())
         finally:
             del raised  # its traceback holds this frame: a ring, as in shift.py
 
@@ -82,6 +81,7 @@ class Executor:
             return Verdict(bury("undecodable", error), one_line(error))
         if run.plan.task.process:
             return await self._in_process(run, args, kwargs, started)
+        run.begun = self._loop.time()
         started(run)
         if run.plan.fit is not None:
             args, kwargs = run.plan.fit(args, kwargs)
@@ -182,15 +182,16 @@ class Executor:
             )
 
 
-def _verdict(run: Run, error: BaseException | None, duration: float) -> Verdict | None:
+def _verdict(run: Run, error: BaseException | None, now: float) -> Verdict | None:
     """What a run's end means, given what it raised and whether it was interrupted."""
+    duration = 0.0 if run.begun is None else now - run.begun
     if error is None and run.stop is None:
         return Verdict(_DONE, "", duration)
     if run.stop is Stop.LOST:
         return None
     deliberate = isinstance(error, Signal)  # the task was interrupted, and says itself how it goes on
     if run.stop is Stop.SHUTDOWN and not deliberate and not (error is None and not run.plan.coroutine):
-        return Verdict(Again(0.0, counted=False), duration=duration)
+        return Verdict(run.given_up, duration=duration)
     if run.stop is Stop.TIMEOUT and not deliberate:
         error = TaskTimeout(f"it ran longer than its timeout of {run.plan.timeout:g} s")
     outcome = decide(error, run.delivery.attempt, run.plan.policy, random.random())

@@ -7,6 +7,7 @@ line takes as long as all the rest of a short task.
 from __future__ import annotations
 
 import logging
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -159,4 +160,8 @@ def _say(event: str, text: str, delivery: Delivery, task: str, level: int = logg
         return
     extra = {"event": event, "task_id": delivery.id, "task": task, "queue": delivery.queue, "attempt": delivery.attempt}
     # The name and the id may be those of a message that nobody here has written.
-    _log.log(level, "%s %s %s %s", event, shown(task), shown(delivery.id), shown(text), extra=extra | facts)
+    try:
+        _log.log(level, "%s %s %s %s", event, shown(task), shown(delivery.id), shown(text), extra=extra | facts)
+    except Exception:  # a handler or a filter of the user's: no lease and no slot may hang on it
+        if logging.raiseExceptions:  # as handlers do with what they cannot write
+            traceback.print_exc()

@@ -38,7 +38,6 @@ class Leases:
         group = self._groups.get(run.lease)
         if group is None:
             group = self._groups[run.lease] = {}
-        if run.lease not in self._renewals:
             self._renewals[run.lease] = start_soon(self._renew(run.lease))
         group[run.delivery] = run
 
@@ -106,7 +105,7 @@ class Leases:
                 if answer is None:
                     continue  # they keep the lease that they have, and it is renewed
                 lost |= answer
-                for run in group:
+                for run in filter(self.holds, group):  # else it was given back meanwhile
                     self.drop(run)
                     run.lease = lease
                     self.add(run)

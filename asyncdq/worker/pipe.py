@@ -150,7 +150,7 @@ class WorkerEnd(asyncio.Protocol):
         self._on_lost = lost
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self.lost = False
+        self.open = False
 
     def send(self, frame: Frame) -> None:
         """Write a frame in the background; into a closed pipe, nothing."""
@@ -164,6 +164,7 @@ class WorkerEnd(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""
+        self.open = True
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one too, but not a subclass
 
     def data_received(self, data: bytes) -> None:
@@ -174,7 +175,7 @@ class WorkerEnd(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of asyncio.Protocol."""
-        self.lost = True
+        self.open = False
         self._on_lost()
 
     def _cut(self) -> Frame | None:

@@ -143,6 +143,8 @@ class PoolProcess:
     def release(self) -> None:
         """It is gone, and nobody withdraws anything more."""
         self._grants.close()
+        if not self._pipe.open:  # else it is closed with it
+            self._socket.close()
 
     async def end(self) -> None:
         """Kill it, and return when it is gone; a cancellation is held back until then."""
@@ -187,7 +189,7 @@ class PoolProcess:
         atexit.unregister(self.kill)
         if self._patience is not None:
             self._patience.cancel()
-        if self._pipe.lost:
+        if not self._pipe.open:
             self._set_gone()
         else:
             # What it has written is read first. Then comes the end, even if a process of its own still holds the pipe.

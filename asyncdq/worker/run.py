@@ -8,7 +8,7 @@ from enum import Enum
 
 from ..context import CurrentTask
 from ..envelope import Envelope
-from ..message import Delivery
+from ..message import Again, Delivery, Unstarted
 from .plan import Plan
 
 PARKED_AFTER = 1.0  # seconds that a claimed run may wait for a slot or a process before another worker gets it
@@ -25,8 +25,8 @@ class Stop(Enum):
 class Run:
     """A claimed delivery with what the worker knows about it.
 
-    `begun` is the event loop's time at which the task began, `deadline` the one until which the lease is certainly
-    ours: the clock before the call that took or renewed it, plus its length. `stops_at` says which reasons
+    `begun` is the event loop's time at which the task began, if it has, `deadline` the one until which the lease is
+    certainly ours: the clock before the call that took or renewed it, plus its length. `stops_at` says which reasons
     can interrupt the task at this moment by cancelling `job`: all of them while a coroutine is awaited, none while an
     outcome is being decided. Who waits until it is given back waits for `written`.
     """
@@ -54,7 +54,7 @@ class Run:
         self.plan = plan
         self.position = position
         self.claimed_at = claimed_at
-        self.begun = claimed_at
+        self.begun: float | None = None
         self.lease = lease
         self.deadline = claimed_at + lease
         self.job: asyncio.Task[None] | None = None
@@ -67,6 +67,11 @@ class Run:
         """Whether the next loss would bury it: it may be what killed its workers."""
         lost = self.delivery.lost
         return lost > 0 and lost >= self.plan.policy.max_attempts - 1
+
+    @property
+    def given_up(self) -> Again | Unstarted:
+        """The outcome, if a shutdown ends it: it counts for nothing, and is as before its claim if it had not begun."""
+        return Unstarted() if self.begun is None else Again(0.0, counted=False)
 
     def current(self) -> CurrentTask:
         """What the task can know about itself."""

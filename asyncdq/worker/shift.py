@@ -18,7 +18,7 @@ from contextvars import copy_context
 from typing import Any
 
 from ..errors import ConnectionLost, DriverError
-from ..message import Again, Delivery, Unstarted
+from ..message import Delivery, Unstarted
 from ..retry import decide, one_line
 from ..soon import start_soon
 from .admission import Refusal, admit
@@ -28,6 +28,7 @@ from .config import Config
 from .crew import Crew
 from .doze import Doze
 from .executor import STUCK_AFTER
+from .goal import Goal
 from .idle import Idle
 from .job import Verdict
 from .run import PARKED_AFTER, Run, Stop
@@ -51,13 +52,12 @@ class Shift:
         self._positions = {queue: position for position, queue in enumerate(config.queues)}
         self._backlog = Backlog(len(config.queues))
         self._running: dict[Run, None] = {}  # in the order of their start
-        self._begun = self._unwritten = self._refused = 0  # runs; outcomes; those of what cannot be run and takes room
+        self._unwritten = 0  # outcomes
+        self._refused = 0  # of these, those of what cannot be run: they take room, too
+        self._goal = Goal(config.burst, config.max_tasks)
         self._changed = asyncio.Event()
         self._doze = Doze()
         self._stopping = self._hurried = False
-        self._changes = 0  # of runs and outcomes: a claim that began before the last one says nothing of now
-        self._found_nothing = False
-        self._nothing_before = 0.0  # burst: something given back is due again at this time
         self._idle = Idle(self._driver, config.queues)
         self._ahead = Ahead(config.concurrency, config.claim_ahead, self._driver.limits.claim_ahead)
         self._suspicion = Suspicion()
@@ -101,14 +101,13 @@ class Shift:
             await self._driver.give_back()
         except DriverError as error:
             _log.warning("what was buffered could not be given back: %s", error)
-        await self._wait_for_runs(grace)
-        self._hurried = False
+        await self._wait_for_runs(grace, or_hurried=True)
         for run in list(self._running):
             run.interrupt(Stop.SHUTDOWN)
         await self._wait_for_runs(STUCK_AFTER)
         for run in self._running:
             _log.error("%s %s cannot be ended; it is left behind and given back", run.plan.task.name, run.delivery.id)
-            self._settle(run.delivery, run.plan.task.name, Verdict(Again(0.0, counted=False)), run)
+            self._settle(run.delivery, run.plan.task.name, Verdict(run.given_up), run)
         left_behind, self._running = len(self._running), {}
         return left_behind
 
@@ -117,24 +116,24 @@ class Shift:
             self._changed.clear()
             await self._changed.wait()
             return
-        claimed_at, changes = self._loop.time(), self._changes
+        claimed_at, asked = self._loop.time(), self._goal.ask()
         queues = dict.fromkeys(self._config.queues, room)
         deliveries = await self._driver.dequeue(queues, room, self._config.visibility_timeout)
         self._crew.outage.over()
-        stale = self._config.burst and self._changes != changes
-        self._found_nothing = not deliveries and not stale
+        current = self._goal.hear(asked, empty=not deliveries)
         if deliveries:
             self._idle.over()
             self._accept(deliveries, claimed_at)
             await asyncio.sleep(0)  # they start now, not when the next claim is written
-        elif not stale and not self._over():
-            again = self._nothing_before - self._loop.time()  # what was given back is due then: a burst has to ask
-            await self._doze.through(self._idle.wait(again) if self._config.burst and again > 0 else self._idle.wait())
+        elif current and not self._over():
+            await self._doze.through(self._idle.wait(self._goal.wait(self._loop.time())))
             self._ahead.had_nothing(self._loop.time())
 
     def _lose(self, run: Run) -> None:
         run.interrupt(Stop.LOST)
         if self._backlog.discard(run):
+            self._goal.put_back()
+            self._note_change()
             self._leases.drop(run)
             self._journal.lost(run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
 
@@ -143,9 +142,7 @@ class Shift:
             return True
         if self._running or self._backlog or self._unwritten:
             return False
-        if self._config.max_tasks is not None and self._begun >= self._config.max_tasks:
-            return True
-        return self._config.burst and self._found_nothing and self._loop.time() >= self._nothing_before
+        return self._goal.is_reached(self._loop.time())
 
     def _room(self) -> int:
         """How many more may be claimed now."""
@@ -153,9 +150,8 @@ class Shift:
         room = self._config.concurrency + ahead - len(self._running) - len(self._backlog) - self._refused
         if room < self._ahead.least(ahead):
             return 0
-        if self._config.max_tasks is not None:
-            room = min(room, self._config.max_tasks - self._begun)
-        return self._suspicion.room(min(room, self._driver.limits.batch), len(self._running), self._loop.time())
+        room = min(self._goal.within(room), self._driver.limits.batch)
+        return self._suspicion.room(room, len(self._running), self._loop.time())
 
     def _accept(self, deliveries: Sequence[Delivery], claimed_at: float) -> None:
         suspects: list[Run] = []
@@ -167,7 +163,7 @@ class Shift:
                 self._refused += 1
                 self._settle(delivery, run.task, run.verdict)
                 continue
-            self._begun += 1
+            self._goal.take()
             self._leases.add(run)
             only_once = only_once or run.plan.policy.max_attempts == 1
             if run.suspect and not self._stopping:
@@ -193,7 +189,7 @@ class Shift:
         if chosen is not None:
             self._start(chosen, returned)
         if returned or chosen is not None:
-            self._loop.call_later(ALONE, self._changed.set)
+            self._loop.call_later(ALONE, self._changed.set)  # by then there is room, though nothing has changed
 
     def _fill(self) -> None:
         # What has ended would run again if this worker were killed: it keeps its slot until its outcome is on its way.
@@ -226,11 +222,14 @@ class Shift:
         del self._running[run]
         run.job = None  # whose context knows the run: a ring that only a garbage collection would free
         if verdict is None:
+            if run.begun is None:
+                self._goal.put_back()
             self._suspicion.ended(run)
             self._leases.drop(run)
             self._journal.lost(run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
         else:
-            self._ahead.ended(verdict.duration, len(run.delivery.body))
+            if not isinstance(verdict.outcome, Unstarted):
+                self._ahead.ended(verdict.duration, len(run.delivery.body))
             self._settle(run.delivery, run.plan.task.name, verdict, run, self._crew.executor.linger(run))
         self._fill()
         self._note_change()
@@ -256,6 +255,8 @@ class Shift:
         def done(settled: Settled) -> None:
             self._unwritten -= 1
             self._refused -= run is None
+            if isinstance(verdict.outcome, Unstarted):
+                self._goal.ready_again(self._loop.time() + verdict.outcome.delay)
             most = None if run is None else run.plan.policy.max_attempts
             if run is not None:
                 self._suspicion.ended(run)
@@ -266,8 +267,7 @@ class Shift:
                 run.written.set_result(None)
 
         if isinstance(verdict.outcome, Unstarted):
-            self._begun -= 1
-            self._nothing_before = max(self._nothing_before, self._loop.time() + verdict.outcome.delay)
+            self._goal.put_back()
         self._unwritten += 1
         self._crew.settler.put(delivery, verdict.outcome, done, within)
 
@@ -282,10 +282,10 @@ class Shift:
         if self._backlog:
             self._parking = self._loop.call_later(PARKED_AFTER / 4, self._give_back_parked)
 
-    async def _wait_for_runs(self, timeout: float) -> None:
-        """Return when nothing is running, after `timeout` seconds, or when told to hurry."""
+    async def _wait_for_runs(self, timeout: float, *, or_hurried: bool = False) -> None:
+        """Return when nothing is running, after `timeout` seconds, or, if asked, when told to hurry."""
         deadline = self._loop.time() + timeout
-        while self._running and not self._hurried and (left := deadline - self._loop.time()) > 0:
+        while self._running and not (or_hurried and self._hurried) and (left := deadline - self._loop.time()) > 0:
             self._changed.clear()
             timer = self._loop.call_later(left, self._changed.set)
             await self._changed.wait()
@@ -294,7 +294,6 @@ class Shift:
     def _note_change(self) -> None:
         """A run has ended or its outcome is written: there may be room, or a burst may be over."""
         self._changed.set()
-        self._changes += 1
-        self._found_nothing = False  # what has ended may be ready again, or have enqueued more
+        self._goal.change()
         if self._config.burst and not self._unwritten:
             self._doze.call_off()

@@ -20,9 +20,9 @@ class Parked(Exception):
 
 @dataclass(slots=True, eq=False)
 class Turn:
-    """A job, and who waits for it. `started` is called when a process is free for it or has begun it; if that raises, or
-    no process will run it, `refused` is the error. `at` is the process that has begun it, and what that says of it comes
-    to the inbox; `placed` is done when there is one, or never will be.
+    """A job, and who waits for it. `started` is called when a process is free for it or has begun it; if that raises,
+    or no process will run it, `refused` is the error. `at` is the process that has begun it, and what that says of it
+    comes to the inbox; `placed` is done when there is one, or never will be.
 
     `until` tells until when, as far as is known, a process may begin it, in seconds of the event loop's time.
     """
@@ -40,7 +40,7 @@ class Turn:
             return False
         try:
             self.started()
-        except BaseException as error:  # it is too late for it; or a log handler of the user's raises anything
+        except BaseException as error:  # it is too late for it; whatever it is, who waits for it hears it
             self._refuse(error)
             return False
         self.at = child, child.take(self.frame)

@@ -151,8 +151,9 @@ class Worker:
         """
         self._stopped = True
         self._hurried = self._hurried or now
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._pass_on_stop)
+        if (loop := self._loop) is not None:
+            with suppress(RuntimeError):  # it has ended, and its event loop with it, since we looked
+                loop.call_soon_threadsafe(self._pass_on_stop)
 
     def _pass_on_stop(self) -> None:
         if self._opening is not None:

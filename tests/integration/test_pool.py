@@ -45,6 +45,25 @@ async def test_a_function_and_a_decorated_one_run_in_the_same_process(pool: Proc
     assert 0 < verdict.duration < 30
 
 
+@pytest.mark.timeout(30)
+def test_a_pool_is_closed_though_its_event_loop_was_torn_down_when_a_process_had_just_been_started() -> None:
+    closed: list[ProcessPool] = []
+
+    async def work() -> None:
+        pool = ProcessPool(1)
+        try:
+            await run(pool, "write_task_name", "/dev/null")
+        finally:
+            await pool.close()
+            closed.append(pool)
+
+    async def main() -> asyncio.Task[None]:
+        return asyncio.create_task(work())
+
+    asyncio.run(main())  # cancels it in the turn in which it has started the process
+    assert len(closed) == 1
+
+
 async def test_a_coroutine_function_runs_and_knows_its_task(pool: ProcessPool, tmp_path: Path) -> None:
     assert (await run(pool, "write_task_name", str(tmp_path / "name"))).error == ""
     assert (tmp_path / "name").read_text() == "write_task_name"

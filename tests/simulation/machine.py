@@ -58,6 +58,7 @@ class Received(WorkerEnd):
 
     def __init__(self, come: Callable[[], None]) -> None:
         self.frames: deque[Frame] = deque()
+        self.open = True
         self._come = come
 
     def send(self, frame: Frame) -> None:

@@ -14,6 +14,7 @@ from asyncdq.message import Again, Delivery, Outcome
 from asyncdq.worker.config import Config
 from asyncdq.worker.crew import Crew
 from asyncdq.worker.executor import Executor
+from asyncdq.worker.goal import Goal
 from asyncdq.worker.job import Verdict
 from asyncdq.worker.leases import Leases
 from asyncdq.worker.plan import Planner
@@ -136,10 +137,14 @@ class EarlyBurst(Parts):
 
 
 class _Believing(Shift):
-    def _note_change(self) -> None:
-        found_nothing = self._found_nothing
-        super()._note_change()
-        self._found_nothing = found_nothing
+    def __init__(self, config: Config, crew: Crew) -> None:
+        super().__init__(config, crew)
+        self._goal = _Believed(config.burst, config.max_tasks)
+
+
+class _Believed(Goal):
+    def hear(self, asked: int, *, empty: bool) -> bool:
+        return super().hear(self.ask(), empty=empty)
 
 
 class Greedy(Parts):
@@ -151,9 +156,9 @@ class Greedy(Parts):
 
 
 class _Greedy(Shift):
-    def _accept(self, deliveries: Sequence[Delivery], claimed_at: float) -> None:
-        super()._accept(deliveries, claimed_at)
-        self._begun = 0
+    def __init__(self, config: Config, crew: Crew) -> None:
+        super().__init__(config, crew)
+        self._goal = Goal(config.burst, None)
 
 
 class Uncapped(Parts):

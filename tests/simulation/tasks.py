@@ -107,6 +107,16 @@ async def stubborn(seconds: float) -> None:
                 continue
 
 
+@task(name="simulation.tidy", max_attempts=4, retry_delay=1)
+async def tidy(seconds: float, cleanup: float) -> None:
+    """Takes its time to end when it is cancelled."""
+    with written():
+        try:
+            await work(seconds)
+        finally:
+            await work(cleanup)
+
+
 @task(name="simulation.exiting", max_attempts=4, retry_delay=1)
 async def exiting() -> None:
     with written():

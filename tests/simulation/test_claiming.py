@@ -10,7 +10,7 @@ import pytest
 from asyncdq.message import Message
 
 from .bench import Bench, limited, slow, virtual
-from .tasks import failing, killer, plain, snoozing
+from .tasks import failing, killer, plain, separate, snoozing
 from .virtual import run
 
 
@@ -66,7 +66,7 @@ async def test_short_tasks_are_claimed_ahead_by_themselves_and_long_ones_are_not
 @virtual
 async def test_what_little_a_worker_had_to_do_bounds_nothing_when_much_comes() -> None:
     bench, many = Bench(limits=limited(batch=1_000, keeps_sent=8)), numbered("many", 1_000)
-    bench.network.fate = lambda _: slow()
+    bench.network.slowest = 0.001
     worker = bench.hire()
     for single in numbered("single", 3):
         await bench.put(plain, single, args=[0.005])  # it ends when the claim that found no second one is answered
@@ -136,6 +136,29 @@ def test_max_tasks_is_exact(concurrency: int, ahead: int | None) -> None:
         assert bench.ledger.violations == []
 
     run(main())
+
+
+@virtual
+async def test_what_is_lost_before_it_has_begun_is_none_of_max_tasks() -> None:
+    bench, ids = Bench(), numbered("t", 6)
+    await bench.put(plain, *ids, args=[3.0])
+    worker = bench.hire("w", concurrency=1, claim_ahead=2, max_tasks=3, visibility_timeout=1.5)
+    await bench.until(lambda: bench.server.stats("default").leased == 3, 1.0)
+    bench.ledger.troubled("w")
+    for row in bench.server.rows.values():
+        row.token = row.token if bench.runs(row.message.id) else None  # as a broker that has lost its connection
+    await worker.ended(30.0)
+    assert sum(len(bench.runs(id)) for id in ids) == 3
+
+
+@virtual
+async def test_jobs_that_wait_for_a_process_say_nothing_of_how_fast_slots_turn_over() -> None:
+    bench = Bench()
+    await bench.put(separate, *numbered("j", 200), args=[10.0])
+    worker = bench.hire(concurrency=50, process_pool_size=2)
+    await asyncio.sleep(20.0)  # virtual: all but two are given back, again and again
+    assert max(bench.calls(worker, "dequeue")) <= 50
+    await worker.retire()
 
 
 @virtual

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 from itertools import pairwise
 
-from asyncdq import task
-from asyncdq.message import Message
+import pytest
 
-from .bench import Bench, Hired, limited, loses, virtual
-from .tasks import endless, exiting, failing, killer, plain, stubborn, work, written
+from asyncdq import Client, task
+from asyncdq.message import Message, Unstarted
+
+from .bench import ANY_END, Bench, Hired, limited, loses, slow, virtual
+from .records import Promise
+from .tasks import endless, exiting, failing, killer, plain, stubborn, tidy, work, written
+from .virtual import run
 
 
 @task(name="simulation.impatient", max_attempts=2, retry_delay=0, timeout=5)
@@ -19,16 +24,6 @@ async def impatient() -> None:
     with written():
         async with asyncio.timeout(1):
             await work(3.0)
-
-
-@task(name="simulation.tidy", max_attempts=1, timeout=5)
-async def tidy() -> None:
-    """Takes two seconds to clean up when it is cancelled."""
-    with written():
-        try:
-            await work(100.0)
-        finally:
-            await work(2.0)
 
 
 @virtual
@@ -95,7 +90,7 @@ async def test_a_swallowed_timeout_holds_its_slot_and_its_lease_until_the_task_r
 @virtual
 async def test_what_a_task_does_after_its_timeout_is_waited_for() -> None:
     bench = Bench()
-    await bench.put(tidy, "a")
+    await bench.put(tidy.using(max_attempts=1, timeout=5), "a", args=[100.0, 2.0])
     worker = bench.hire()
     await bench.until(lambda: bench.ends("a") == ["attempts"], 10.0)
     assert 6.9 < (bench.runs("a")[0].ended or 0.0) - bench.runs("a")[0].started < 7.1
@@ -216,3 +211,60 @@ async def test_a_task_that_always_kills_its_worker_is_buried_with_a_reason() -> 
 
 def _all_done(bench: Bench) -> bool:
     return not bench.server.rows
+
+
+class Full(logging.Handler):
+    """A handler of the user's, with an error that it does not handle."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Whatever becomes of the task."""
+        raise OSError(f"no space left for {record.getMessage()}")
+
+
+def test_a_log_handler_that_raises_costs_no_lease_and_no_slot(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        bench = Bench()
+        await bench.put(plain, "lost", args=[9.0])
+        worker = bench.hire("frozen", concurrency=1, claim_ahead=1, max_tasks=2, visibility_timeout=3.0)
+        await bench.until(lambda: bench.runs("lost"), 1.0)
+        worker.process.freeze()
+        bench.ledger.troubled("frozen")
+        await asyncio.sleep(4.0)  # virtual: its lease ends
+        async with bench.driver("other") as other:
+            held = await other.dequeue({"default": 1}, 1, 60.0)
+            await bench.put(plain, "a", args=[9.0])
+            worker.process.thaw()
+            await worker.ended(20.0)
+            await other.settle([(delivery, Unstarted()) for delivery in held])
+        assert bench.ends("a") == ["done"]
+        assert len(bench.runs("a")) == 1
+
+    handler, journal = Full(), logging.getLogger("asyncdq.worker")
+    handler.addFilter(lambda record: getattr(record, "task_id", "") in ("lost", "a"))
+    journal.addHandler(handler)
+    try:
+        with caplog.at_level(logging.INFO, journal.name):
+            run(main())
+    finally:
+        journal.removeHandler(handler)
+    told = capsys.readouterr().err
+    assert "no space left for task_lease_lost simulation.plain lost" in told
+    assert "no space left for task_completed simulation.plain a" in told
+
+
+@virtual
+async def test_a_client_is_closed_though_who_closes_it_is_cancelled() -> None:
+    bench = Bench()
+    bench.network.next["enqueue"] = [slow(out=2.0)]
+    client = Client(driver := bench.driver("client"))
+    await client.open()
+    storing = asyncio.create_task(client.enqueue(plain.using(id="a")))
+    bench.ledger.promised("a", Promise(ANY_END, 4, False), 0.0)
+    await asyncio.sleep(0.1)  # virtual: it is under way
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1.0):
+            await client.close()
+    assert not driver.connected
+    await asyncio.wait([storing])

@@ -127,6 +127,19 @@ async def test_a_lease_that_could_not_be_lengthened_is_renewed_as_the_short_one_
 
 
 @virtual
+async def test_a_lease_that_is_lengthened_after_its_run_was_given_back_is_renewed_no_more() -> None:
+    bench = Bench()
+    await bench.put(plain.using(visibility_timeout=300.0), "a")
+    bench.network.next["extend"] = [slow(out=7.0)]
+    worker = bench.hire()
+    await bench.until(lambda: bench.server.stats("default").leased == 1, 1.0)
+    worker.stop(now=True)
+    await worker.ended(10.0)
+    await asyncio.sleep(10.0)  # virtual: the answer has come
+    assert worker.process.unfinished == []
+
+
+@virtual
 async def test_a_renewal_under_way_does_not_shorten_the_lease_that_a_task_asked_for() -> None:
     bench = Bench()
     await bench.put(plain, "first", args=[400.0])

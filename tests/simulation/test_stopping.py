@@ -8,10 +8,12 @@ import random
 import pytest
 
 from asyncdq.errors import ConnectionLost, TaskError
+from asyncdq.events import Event, InProcessEmitter, TaskRetrying
 
 from .bench import Bench, Hired, slow, virtual
 from .seeds import each_world
-from .tasks import plain, stubborn
+from .tasks import plain, separate, stubborn, tidy
+from .virtual import run
 
 
 @virtual
@@ -48,6 +50,38 @@ async def test_the_second_stop_cancels_what_is_running_and_gives_it_back() -> No
     assert await worker.ended(5.0) < 0.1
     assert bench.runs("a")[0].end == "CancelledError"
     assert bench.server.stats("default").ready == 1
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_a_stop_while_a_cancelled_task_ends_does_not_leave_it_behind(now: bool) -> None:
+    async def main() -> None:
+        bench = Bench()
+        await bench.put(tidy, "a", args=[100.0, 2.0])
+        worker = bench.hire(grace_period=1.0)
+        await bench.until(lambda: bench.runs("a"), 1.0)
+        worker.stop(now=not now)
+        await asyncio.sleep(1.5)  # virtual: it is cancelled, and not over
+        worker.stop(now=now)
+        assert 0.4 < await worker.ended(5.0) < 1.6
+        assert (bench.runs("a")[0].end, worker.worker.left_behind) == ("CancelledError", 0)
+        assert bench.ledger.violations == []
+
+    run(main())
+
+
+@virtual
+async def test_a_job_in_line_for_a_process_is_as_before_its_claim_when_it_is_given_back() -> None:
+    bench, told = Bench(), list[type[Event]]()
+    await bench.put(separate, "a", "b", args=[100.0])
+    for row in bench.server.rows.values():
+        row.lost = int(row.message.id == "b")
+    emitter = InProcessEmitter(lambda event: told.append(type(event)))
+    worker = bench.hire(concurrency=2, process_pool_size=1, emitters=[emitter])
+    await bench.until(lambda: bench.runs("a") and bench.server.stats("default").leased == 2, 2.0)
+    worker.stop(now=True)
+    await worker.ended(5.0)
+    assert [(row.lost, row.token) for row in bench.server.rows.values()] == [(0, None), (1, None)]
+    assert told.count(TaskRetrying) == 1  # of the one that had begun
 
 
 @virtual

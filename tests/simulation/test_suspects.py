@@ -67,6 +67,20 @@ async def test_a_suspect_is_not_buried_for_a_killer_that_came_before_its_outcome
 
 
 @virtual
+async def test_a_burst_runs_a_suspect_that_it_gave_back_while_another_one_ran() -> None:
+    bench = Bench()
+    await bench.put(plain.using(max_attempts=2), "first", args=[36.0])  # longer than what is given back stays away
+    await bench.put(plain.using(max_attempts=2), "second", args=[1.0])
+    dead = bench.hire("dead", concurrency=2, visibility_timeout=6.0)
+    await bench.until(lambda: bench.runs("first") and bench.runs("second"), 1.0)
+    dead.process.crash()
+    await asyncio.sleep(7.0)  # virtual: their leases end
+    await bench.hire("heir", burst=True, visibility_timeout=6.0).ended(60.0)
+    assert bench.ends("first", "second") == ["done", "done"]
+    await dead.bury()
+
+
+@virtual
 async def test_nothing_is_claimed_ahead_while_what_a_dead_worker_held_comes_back() -> None:
     bench = Bench()
     await bench.put(plain, *(f"n{number}" for number in range(300)), args=[0.0005])

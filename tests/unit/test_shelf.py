@@ -22,12 +22,6 @@ def test_earlier_queues_go_first_and_each_gives_its_share_in_order() -> None:
     assert (full.count("high"), full.count("low"), len(full)) == (1, 1, 2)
 
 
-def test_nothing_lower_goes_while_something_higher_is_on_its_way() -> None:
-    full = shelf(low="x", high="a")
-    assert full.take({"high": 2, "low": 2}, 4, more=lambda queue: queue == "high") == [("high", "a")]
-    assert full.take({"high": 2, "low": 2}, 4) == [("low", "x")]
-
-
 def test_what_would_be_taken_next_can_be_seen() -> None:
     full = shelf(low="xyz", high="ab")
     assert full.next({"high": 1, "low": 1}, 5) == ["a", "x"]
@@ -45,8 +39,10 @@ def test_what_goes_first_is_taken_first_and_what_is_picked_is_gone() -> None:
 
 def test_what_arrived_before_a_time_is_stale() -> None:
     full = shelf(work="abc", other="")
+    full.put_first("work", "z", 9.0)
     assert full.idle(1.5) == ["work"]
     assert full.oldest() == 0.0
+    assert full.take({"work": 1}, 1) == [("work", "z")]
     assert full.stale(1.5) == [("work", "a"), ("work", "b")]
     assert full.clear() == [("work", "c")]
     assert full.oldest() is None
