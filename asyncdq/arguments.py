@@ -43,9 +43,10 @@ def fitter(function: Callable[..., Any]) -> Fitter | None:
 
     It raises `InvalidCall` for an argument that does not fit, and never changes what it was given.
     """
+    parameters = inspect.signature(function).parameters.values()  # of what is called: a decorator may have changed it
     function = inspect.unwrap(function)
     slots = _Slots()
-    for parameter in inspect.signature(function).parameters.values():
+    for parameter in parameters:
         annotation = _annotation(function, parameter)
         fit = _fit(function, parameter.name, annotation) if _needs(annotation) else None
         slots.add(parameter, fit)

@@ -158,7 +158,14 @@ class Client:
             raise self._elsewhere()
         if asyncio._get_running_loop() is self._loop:
             raise TaskError("enqueue_sync would block the event loop it waits for: use `await task.enqueue(...)` here")
+        if not self._loop.is_running():
+            raise TaskError("the event loop of this client does not run: leave it to enqueue_sync to find one")
         return asyncio.run_coroutine_threadsafe(self.send(calls), self._loop).result()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is open on another event loop than the running one."""
+        return self._loop is not None and self._loop is not asyncio._get_running_loop()
 
     def _elsewhere(self) -> TaskError:
         if self._loop is None:
@@ -189,9 +196,13 @@ class Client:
 
     def _written(self, call: Call[Any]) -> bytes:
         try:
-            return self.serializer.dumps([list(call.args), dict(call.kwargs)])
+            written: object = self.serializer.dumps([list(call.args), dict(call.kwargs)])
         except UnserializableArgument as error:
             raise UnserializableArgument(f"{call.name}: {error}") from error
+        if not isinstance(written, bytes):  # from a serializer of the user's
+            kind = type(written).__name__
+            raise UnserializableArgument(f"{call.name}: `dumps` of the serializer has to return bytes, not {kind}")
+        return written
 
     async def _store(self, messages: list[Message]) -> Sequence[bool | BaseException]:
         """For each message whether it was new, or its error. One message that is refused does not hurt the others."""

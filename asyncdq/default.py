@@ -11,14 +11,15 @@ import asyncio
 import atexit
 import os
 import threading
-from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Sequence
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from . import context, drivers
 from .client import Client, opened_on
 from .context import Sender
 from .events.base import Emitter
+from .message import Call, Enqueued
 from .soon import start_soon
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ _openings: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Client]] = 
 
 async def current() -> Sender:
     """Inside a task its worker's client, else the one that is open on this loop, else the default one."""
-    mine = context.sender.get(None) or opened_on(asyncio.get_running_loop())
-    return mine or await _default()
+    mine = context.sender.get(None)
+    if isinstance(mine, Client) and mine.elsewhere:
+        return _Across(mine)
+    return mine or opened_on(asyncio.get_running_loop()) or await _default()
 
 
 def current_sync() -> Sender:
@@ -39,6 +42,17 @@ def current_sync() -> Sender:
     loop = asyncio._get_running_loop()
     mine = context.sender.get(None) or (opened_on(loop) if loop is not None else None)
     return mine or _background_client()
+
+
+class _Across:
+    """The worker's client, from another event loop: a task in a thread may have called `asyncio.run`."""
+
+    def __init__(self, client: Client) -> None:
+        self.send_sync = client.send_sync
+
+    async def send(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
+        """Store all calls, without blocking this event loop."""
+        return await asyncio.to_thread(self.send_sync, calls)
 
 
 async def _default() -> Client:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal
+from typing import Literal, get_args
 
-from .errors import ProcessDied, TaskTimeout
+from .errors import ConfigurationError, ProcessDied, TaskTimeout
 from .message import Again, Dead, Done, Outcome
 from .signals import Reject, Retry, Signal, Snooze
 
@@ -39,6 +40,16 @@ class RetryPolicy:
     jitter: bool = False
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     give_up_on: tuple[type[BaseException], ...] = ()
+
+    def __post_init__(self) -> None:
+        if type(self.max_attempts) is not int or self.max_attempts < 1:
+            raise ConfigurationError(f"max_attempts is a whole number, 1 or more, not {self.max_attempts!r}")
+        for name in ("delay", "max_delay"):
+            value: object = getattr(self, name)
+            if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+                raise ConfigurationError(f"{name} is a number of seconds, 0 or more, not {value!r}")
+        if self.strategy not in get_args(Strategy):
+            raise ConfigurationError(f"strategy is 'fixed' or 'exponential', not {self.strategy!r}")
 
     def delay_after(self, attempt: int, roll: float = 1.0) -> float:
         """Seconds to wait after failed attempt number `attempt`; `roll` (0 to 1) is the luck that jitter draws."""

@@ -62,6 +62,11 @@ def check_key(key: object) -> str:
             f"a signing key is a text of at least {LEAST_KEY} printable ASCII characters; "
             'make one with: python3 -c "import secrets; print(secrets.token_urlsafe(32))"'
         )
+    if key.startswith("@") or "," in key:  # as an option is written: it would be a key that can be guessed
+        raise ConfigurationError(
+            "a signing key neither begins with @ nor holds a comma: only the option --signing-keys reads a file; "
+            "here pass what it holds"
+        )
     return key
 
 

@@ -77,10 +77,10 @@ class Task(Generic[P, R, T]):
     max_attempts: int | None = None
     retry_delay: float | None = None
     retry_strategy: Strategy | None = None
-    retry_max_delay: float = 3600.0
-    retry_jitter: bool = False
-    retry_on: Errors = (Exception,)
-    give_up_on: Errors = ()
+    retry_max_delay: float | None = None
+    retry_jitter: bool | None = None
+    retry_on: Errors | None = None
+    give_up_on: Errors | None = None
     timeout: float | None = None
     visibility_timeout: float | None = None
     process: bool = False
@@ -160,7 +160,7 @@ class Task(Generic[P, R, T]):
     @property
     def is_coroutine(self) -> bool:
         """Whether the function, below its decorators, was written with `async def`."""
-        return inspect.iscoroutinefunction(inspect.unwrap(self.function))
+        return any(map(inspect.iscoroutinefunction, (self.function, inspect.unwrap(self.function))))
 
 
 class TaskDecorator(Protocol):
@@ -184,10 +184,10 @@ def task(
     max_attempts: int | None = None,
     retry_delay: float | None = None,
     retry_strategy: Strategy | None = None,
-    retry_max_delay: float = 3600.0,
-    retry_jitter: bool = False,
-    retry_on: type[BaseException] | Errors = (Exception,),
-    give_up_on: type[BaseException] | Errors = (),
+    retry_max_delay: float | None = None,
+    retry_jitter: bool | None = None,
+    retry_on: type[BaseException] | Errors | None = None,
+    give_up_on: type[BaseException] | Errors | None = None,
     timeout: float | None = None,
     visibility_timeout: float | None = None,
     process: bool = False,
@@ -200,10 +200,10 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     max_attempts        executions in total, the first included; default: the worker's (3)
     retry_delay         seconds before the second attempt; default: the worker's (60)
     retry_strategy      "fixed" or "exponential" (retry n waits `retry_delay * 2**(n-1)`); default: the worker's
-    retry_max_delay     seconds that an exponential delay never exceeds
-    retry_jitter        spread each delay evenly between its half and its whole
-    retry_on            errors that are worth another attempt
-    give_up_on          errors that bury the task at once
+    retry_max_delay     seconds that an exponential delay never exceeds; default: the worker's (3600)
+    retry_jitter        spread each delay evenly between its half and its whole; default: the worker's (no)
+    retry_on            errors that are worth another attempt; default: the worker's (all)
+    give_up_on          errors that bury the task at once; default: the worker's (none)
     timeout             seconds after which an attempt is ended; default: the worker's (none)
     visibility_timeout  seconds after which another worker takes over when this one dies; the lease is
                         renewed while the task runs, so it may be far shorter than the task
@@ -226,7 +226,7 @@ def _make(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., An
             f"@task {name}: there is no option {', '.join(sorted(unknown))}; known are {', '.join(OPTIONS)}"
         )
     for key in ("retry_on", "give_up_on"):
-        if key in options:
+        if options.get(key) is not None:
             options[key] = _error_types(name, key, options[key])
     if (strategy := options.get("retry_strategy")) not in (None, *get_args(Strategy)):
         raise InvalidTask(f"{name}: retry_strategy is 'fixed' or 'exponential', not {strategy!r}")

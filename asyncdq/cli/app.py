@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 the backend failed or what was asked for is not there, 2 t
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -89,11 +90,15 @@ def asyncdq(
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command (default: the process's own arguments) and return its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None if it was closed
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = get_command(app).main(arguments, prog_name="asyncdq", standalone_mode=False)
-        sys.stdout.flush()  # here, where a closed pipe can still be met quietly
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a closed pipe can still be met quietly
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for the flush at exit
         return 1
     except BaseException as error:
         complaint = _complaint(error)

@@ -15,6 +15,7 @@ from ..errors import InvalidCall
 from ..message import Call, CallOptions, Enqueued
 from ..settings import Settings
 from .driver import new_driver
+from .modules import importable_here
 
 
 def enqueue(
@@ -41,6 +42,7 @@ def enqueue(
     ] = None,
 ) -> None:
     """Enqueue a task by its name and print its id. The task need not be importable here."""
+    importable_here()  # as for the worker: a serializer of the user's
     args, kwargs = parse(arguments)
     options = CallOptions(
         id=id,

@@ -19,9 +19,7 @@ def import_modules(names: Sequence[str]) -> Sequence[str]:
 
     Returns their names. Raises ConfigurationError if one cannot be imported, or none is found.
     """
-    here = Path.cwd()
-    if str(here) not in sys.path:
-        sys.path.insert(0, str(here))
+    here = importable_here()
     found = names or discover(here)
     if not found:
         raise ConfigurationError(
@@ -30,6 +28,14 @@ def import_modules(names: Sequence[str]) -> Sequence[str]:
     for name in found:
         _import(name)
     return found
+
+
+def importable_here() -> Path:
+    """The working directory, from now on first on the path."""
+    here = Path.cwd()
+    if str(here) not in sys.path:
+        sys.path.insert(0, str(here))
+    return here
 
 
 def discover(folder: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from shutil import get_terminal_size
 
 from ..names import shown
 
@@ -12,10 +13,11 @@ from ..names import shown
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print the rows under their heads."""
     rows = [[shown(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    framed = sum(widths) + 3 * len(widths) + 1
+    if sys.stdout.isatty() and framed <= get_terminal_size().columns:  # else it would cut off ids
         _draw(heads, rows)
     else:
-        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
         for row in (heads, *rows):
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 

@@ -82,7 +82,8 @@ def _leave(error: BaseException | None) -> NoReturn:
     if error is not None:
         logger.error("%s", error)
     logging.shutdown()
-    sys.stdout.flush()
+    if sys.stdout is not None:  # it was closed
+        sys.stdout.flush()
     os._exit(0 if error is None else 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -45,10 +46,14 @@ class InProcessEmitter:
     async def _finish(self, event: Event, waiting: Awaitable[None]) -> None:
         try:
             await waiting
+        except asyncio.CancelledError as error:  # of something that it awaited, unless the flush itself is to end
+            if (flush := asyncio.current_task()) is not None and flush.cancelling():
+                raise
+            self._fail(event, error)
         except Exception as error:  # the same
             self._fail(event, error)
 
-    def _fail(self, event: Event, error: Exception) -> None:
+    def _fail(self, event: Event, error: BaseException) -> None:
         self.failed += 1
         if self.failed == 1:
             _log.error("a listener failed on %s; it is not said again", event.event, exc_info=error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from datetime import datetime
@@ -100,8 +101,8 @@ def _event(said: dict[str, Any]) -> Event | None:
     known = {name: said[name] for name in _FIELDS[kind] if name in said}
     if not all(_fits(value, _ACCEPTED[name]) for name, value in known.items()):
         return None
-    if not 0 <= known["at"] < LAST:
-        return None
+    if not 0 <= known["at"] < LAST or not all(math.isfinite(known.get(name, 0)) for name in ("duration", "delay")):
+        return None  # or an OverflowError, of an integer that is no float
     if known.get("error") is not None:
         known["error"] = TaskError(str(known["error"]["type"]), str(known["error"]["message"]))
     return kind(**known)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
 from ..errors import UndecodableBody
-from .kinds import BY_NAME, BY_TYPE, DEPTH, INTEGERS, known, refusal
+from .kinds import BY_NAME, BY_TYPE, DEPTH, INTEGERS, MAP_AS_KEY, known, refusal, stays_hashable
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 
@@ -58,8 +58,8 @@ def _plain(value: object, depth: int) -> object:
 
 
 def _object(value: dict[object, object], depth: int) -> object:
-    if any(type(known(key)) is dict for key in value):
-        raise TypeError("one of its keys is written as a map, which is no key when it is read")
+    if not all(map(stays_hashable, value)):
+        raise TypeError(MAP_AS_KEY)
     pairs = [(_plain(key, depth), _plain(item, depth)) for key, item in value.items()]
     if all(isinstance(key, str) for key, _ in pairs) and not (len(pairs) == 1 and str(pairs[0][0]).startswith("$")):
         return dict(cast(list[tuple[str, object]], pairs))

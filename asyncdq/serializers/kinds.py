@@ -54,9 +54,20 @@ def _zoned(value: time) -> str:
 
 def _members(value: Iterable[object]) -> list[object]:
     members = list(value)
-    if any(type(known(member)) is dict for member in members):
+    if not all(map(stays_hashable, members)):
         raise TypeError("its members are written as maps, which no set can hold when it is read: pass a list")
     return members
+
+
+MAP_AS_KEY = "one of its keys is written as a map, which is no key when it is read"
+
+
+def stays_hashable(value: object) -> bool:
+    """Whether what is read of this key or member can be one."""
+    plain = known(value)
+    if isinstance(plain, tuple):
+        return all(map(stays_hashable, cast(tuple[object, ...], plain)))
+    return not isinstance(plain, dict)
 
 
 def _list(value: Iterable[object]) -> list[object]:
@@ -150,6 +161,8 @@ def _find(value: object, path: tuple[object, ...], parents: frozenset[int]) -> _
     for key, child in _children(plain):
         if found := _find(child, (*path, key), parents | {id(value)}):
             return found
+    if isinstance(plain, dict) and not all(map(stays_hashable, cast(dict[object, object], plain))):
+        return path, value, MAP_AS_KEY
     return None
 
 

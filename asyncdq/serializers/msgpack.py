@@ -40,7 +40,9 @@ class MsgpackSerializer:
         except Exception:  # whatever it is, the thorough way below names it, or succeeds
             pass
         try:
-            return _pack(value, 0)
+            written = _pack(value, 0)
+            _unpack(written, 0)  # a key or a member that becomes a map can be written, and not be read
+            return written
         except Exception as error:  # code of the user's runs: a property, a field serializer
             raise refusal(value, error) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from ..errors import ConfigurationError
 from ..url import KNOWN, SCHEMES, driver_of, masked
@@ -13,6 +13,19 @@ from .layers import Layer, find
 
 if TYPE_CHECKING:
     from . import Settings
+
+ADDRESSES = {
+    "sqlite": "sqlite_path",
+    "redis": "redis_url",
+    "postgres": "postgres_dsn",
+    "mysql": "mysql_dsn",
+    "rabbitmq": "rabbitmq_url",
+    "sqs": "sqs_region",
+}
+"""The option that says where the queue of a driver is."""
+
+TELLING = ("postgres", "mysql", "rabbitmq", "sqs")
+"""Drivers whose address, where nothing else is said, was meant to be used: a Redis may be there for the events."""
 
 EXAMPLE = "sqlite:///var/lib/app/tasks.db"
 
@@ -29,6 +42,9 @@ def driver_of_url(settings: type[Settings], layers: Sequence[Layer]) -> dict[str
         raise ConfigurationError(f"{where}: this is not a URL; write scheme://..., as in {EXAMPLE}")
     if driver not in SCHEMES:
         raise ConfigurationError(f"{where}: no driver has the URL scheme {driver!r}; known are: {KNOWN}")
+    address = find(ADDRESSES[driver], settings.model_fields, layers)
+    if address and address[2] < rank:
+        raise ConfigurationError(f"{address[1]} has no effect beside {where}: drop one")
     other = find("driver", settings.model_fields, layers)
     if other and other[0] != driver and other[2] <= rank:
         said = repr(other[0]) if str(other[0]).isidentifier() else "something else"
@@ -38,6 +54,10 @@ def driver_of_url(settings: type[Settings], layers: Sequence[Layer]) -> dict[str
 
 def driver_url(settings: Settings, folder: Path) -> str:
     """The URL of the driver with its own options that were set; `folder` is where a file without a path lies."""
+    if not settings.url and "driver" not in settings.model_fields_set:
+        for driver in TELLING:
+            if ADDRESSES[driver] in settings.model_fields_set:
+                raise ConfigurationError(f"{ADDRESSES[driver]} is set, but no driver: say --driver {driver} too")
     url = _address(settings, folder)
     return _with(url, {name: getattr(settings, field) for name, field in _own_options(settings).items()})
 
@@ -46,7 +66,8 @@ def events_url(settings: Settings) -> str:
     """The Redis for events."""
     if settings.events_redis_url:
         return settings.events_redis_url
-    url = settings.url if settings.driver == "redis" and settings.url else settings.redis_url
+    own = settings.url if settings.driver == "redis" else None
+    url = own or _url_option(settings, "redis_url", "redis")
     return _with(url, {"password": settings.redis_password} if settings.redis_password else {})
 
 
@@ -72,15 +93,15 @@ def _address(settings: Settings, folder: Path) -> str:
         return f"sqlite://{quote(str(_database(settings, folder)), safe='/:')}"
     for name in (f"{settings.driver}_dsn", f"{settings.driver}_url"):
         if name in type(settings).model_fields:
-            return _url_option(settings, name)
+            return _url_option(settings, name, settings.driver)
     return f"{settings.driver}://"
 
 
-def _url_option(settings: Settings, name: str) -> str:
-    """The URL that an option of the driver holds. Raises ConfigurationError if it is for another driver."""
+def _url_option(settings: Settings, name: str, driver: str) -> str:
+    """The URL that an option of this driver holds. Raises ConfigurationError if it is for another one."""
     url: str = getattr(settings, name)
-    if driver_of(url) != settings.driver:
-        raise ConfigurationError(f"{name}: {masked(url)!r} is not a URL for the driver {settings.driver!r}")
+    if driver_of(url) != driver:
+        raise ConfigurationError(f"{name}: {masked(url)!r} is not a URL for the driver {driver!r}")
     return url
 
 
@@ -97,4 +118,7 @@ def _own_options(settings: Settings) -> dict[str, str]:
     theirs = {name.removeprefix(prefix): name for name in settings.model_fields_set if name.startswith(prefix)}
     if settings.driver == "sqs":
         theirs |= {name: name for name in settings.model_fields_set if name.startswith("aws_")}
-    return {name: theirs[name] for name in sorted(theirs) if name not in ("path", "url", "dsn", "max_attempts")}
+    idle = {"path", "url", "dsn", "max_attempts"}
+    if settings.driver == "sqs" and settings.url and urlsplit(settings.url).hostname:
+        idle.add("region")  # the URL names it
+    return {name: theirs[name] for name in sorted(theirs) if name not in idle}

@@ -73,10 +73,10 @@ class Planner:
             max_attempts=self._at_most(_either(task.max_attempts, self.policy.max_attempts)),
             delay=_either(task.retry_delay, self.policy.delay),
             strategy=_either(task.retry_strategy, self.policy.strategy),
-            max_delay=task.retry_max_delay,
-            jitter=task.retry_jitter,
-            retry_on=task.retry_on,
-            give_up_on=task.give_up_on,
+            max_delay=_either(task.retry_max_delay, self.policy.max_delay),
+            jitter=_either(task.retry_jitter, self.policy.jitter),
+            retry_on=_either(task.retry_on, self.policy.retry_on),
+            give_up_on=_either(task.give_up_on, self.policy.give_up_on),
         )
         timeout = self._capped(task.name, _either(task.timeout, self._timeout))
         lease = _either(task.visibility_timeout, self._lease)

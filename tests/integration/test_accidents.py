@@ -1,16 +1,20 @@
 """What tasks, and the programs around a worker, do by accident. Each has one victim at most."""
 
 import asyncio
+import functools
+import inspect
+import json
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asyncdq import Client, Worker, task
-from asyncdq.errors import ConfigurationError, InvalidCall, InvalidTask, TaskError
+from asyncdq.errors import ConfigurationError, InvalidCall, InvalidTask, TaskError, UnserializableArgument
 
 ran: list[str] = []
 
@@ -144,9 +148,6 @@ def test_tasks_of_a_package_that_is_run_are_found_by_its_processes(tmp_path: Pat
 
 
 def test_a_decorated_coroutine_function_is_a_coroutine_task() -> None:
-    import functools
-    from collections.abc import Awaitable, Callable
-
     def decorated(function: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
         @functools.wraps(function)
         def wrapper() -> Awaitable[None]:
@@ -186,3 +187,85 @@ async def test_wrong_options_of_a_call_are_refused_in_words(client: Client) -> N
             await good.using(**options).enqueue()
     with pytest.raises(InvalidTask, match="no option delay"):
         task(delay=3)(good.function)  # type: ignore[call-overload]
+
+
+def test_an_async_wrapper_makes_a_plain_function_a_coroutine_task() -> None:
+    def inner() -> None: ...
+
+    @functools.wraps(inner)
+    async def wrapper() -> None:
+        inner()
+
+    assert task(name="accidents.async_wrapper")(wrapper).is_coroutine
+
+
+def with_session(function: Callable[..., Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
+    """A decorator that gives the function another argument, and says so."""
+
+    @functools.wraps(function)
+    async def wrapper(path: str) -> None:
+        await function(Session(), path)
+
+    whole = inspect.signature(function)
+    vars(wrapper)["__signature__"] = whole.replace(parameters=[whole.parameters["path"]])
+    return wrapper
+
+
+class Session:
+    """What no message could carry."""
+
+
+@task(name="accidents.with_session", max_attempts=1)
+@with_session
+async def sessional(session: Session, path: Path) -> None:
+    assert isinstance(session, Session)
+    ran.append(f"{type(path).__name__} {path}")
+
+
+async def test_arguments_are_fitted_to_the_signature_that_a_decorator_has_left(client: Client) -> None:
+    ran.clear()
+    await sessional.enqueue("/x")
+    await Worker(client.driver, burst=True).start(handle_signals=False)
+    assert ran == ["PosixPath /x"]
+
+
+@task(name="accidents.own_loop", max_attempts=1)
+def own_loop() -> None:
+    async def enqueues() -> None:
+        await good.enqueue()
+
+    asyncio.run(enqueues())
+
+
+async def test_a_task_in_a_thread_enqueues_from_an_event_loop_of_its_own(client: Client) -> None:
+    ran.clear()
+    await own_loop.enqueue()
+    await Worker(client.driver, burst=True).start(handle_signals=False)
+    assert ran == ["good"]
+
+
+def test_enqueue_sync_refuses_a_client_whose_event_loop_does_not_run() -> None:
+    loop, client = asyncio.new_event_loop(), Client("sqlite://:memory:")
+    loop.run_until_complete(client.open(ambient=False))
+    try:
+        with pytest.raises(TaskError, match="does not run"):
+            good.using(client=client).enqueue_sync()
+    finally:
+        loop.run_until_complete(client.close())
+        loop.close()
+
+
+class Text:
+    content_type = "text/x-test"
+
+    def dumps(self, value: object) -> Any:
+        return json.dumps(value)
+
+    def loads(self, data: bytes) -> Any:
+        return json.loads(data)
+
+
+async def test_a_serializer_that_returns_text_is_refused_in_the_caller() -> None:
+    async with Client("sqlite://:memory:", serializer=Text()) as client:
+        with pytest.raises(UnserializableArgument, match="has to return bytes, not str"):
+            await client.enqueue(good)

@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,10 @@ async def greet(name: str) -> None:
 @task(max_attempts=1)
 async def fail() -> None:
     raise ValueError("on [red]purpose")
+
+@task(max_attempts=1)
+async def umlaut() -> None:
+    raise ValueError("für nichts")
 
 @task
 def hang() -> None:
@@ -142,7 +147,7 @@ def test_the_worker_says_at_its_start_what_it_works_on(shell: Shell) -> None:
     assert f"driver sqlite, {shell.folder / 'asyncdq.db'}" in log
     assert "queues high, low, concurrency 3" in log
     assert "modules tasks (found in the working directory)" in log
-    assert "3 tasks: tasks.fail, tasks.greet, tasks.hang" in log
+    assert "4 tasks: tasks.fail, tasks.greet, tasks.hang, tasks.umlaut" in log
 
 
 def test_tasks_are_discovered_one_folder_deep_unless_modules_are_named(shell: Shell) -> None:
@@ -239,6 +244,47 @@ def test_a_table_is_drawn_on_a_terminal(shell: Shell, terminal: tuple[int, int])
     assert shell.run("queues", stdout=terminal[1]).returncode == 0
     drawn = os.read(terminal[0], 10_000).decode()
     assert "│ default │ 1" in drawn
+
+
+def test_a_table_that_does_not_fit_the_terminal_is_not_cut(shell: Shell, terminal: tuple[int, int]) -> None:
+    id = bury_one(shell)
+    termios.tcsetwinsize(terminal[1], (24, 80))
+    assert shell.run("dead", "list", "default", stdout=terminal[1]).returncode == 0
+    assert id in os.read(terminal[0], 10_000).decode()
+
+
+def test_what_the_terminal_cannot_show_is_escaped(shell: Shell) -> None:
+    shell.ok("enqueue", "tasks.umlaut")
+    assert shell.run("worker", "--burst").returncode == 0
+    command = [*COMMAND, "dead", "list", "default"]
+    environment = ENVIRONMENT | {"PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(command, cwd=shell.folder, env=environment, capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "f\\xfcr nichts" in shown.stdout
+
+
+def test_an_output_that_is_closed_is_no_error(shell: Shell) -> None:
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "enqueue", "tasks.greet", '["Ada"]']
+    done = subprocess.run(command, cwd=shell.folder, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shell.counts() == {"ready": 1}
+
+
+def test_a_serializer_beside_the_tasks_is_found_by_the_installed_command(shell: Shell) -> None:
+    script = Path(sys.executable).with_name("asyncdq")
+    if not script.exists():
+        pytest.skip("asyncdq is not installed in this environment")
+    (shell.folder / "own.py").write_text(
+        "import json\n"
+        "class Own:\n"
+        "    content_type = 'application/x-own'\n"
+        "    def dumps(self, value): return json.dumps(value).encode()\n"
+        "    def loads(self, data): return json.loads(data)\n"
+    )
+    environment = CLEAN | {"PYTHONPATH": ""}
+    command = [str(script), "enqueue", "tasks.greet", '["Ada"]', "--serializer", "own:Own"]
+    done = subprocess.run(command, cwd=shell.folder, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_reader_that_goes_away_is_met_quietly(shell: Shell) -> None:

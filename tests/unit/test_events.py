@@ -130,6 +130,7 @@ def test_fields_of_a_later_version_are_left_out(name: str) -> None:
     "data",
     [b"", b"\xff", b"[]", b"1", b"{}", b'{"event": 5}', b'{"event": []}', b'{"event": "task_imagined", "id": "1"}']
     + [json.dumps(facts(sample("task_failed")) | wrong).encode() for wrong in ({"attempt": "1"}, {"error": {"a": 1}})]
+    + [json.dumps(facts(sample("task_failed")) | {"duration": wrong}).encode() for wrong in (10**400, float("nan"))]
     + [json.dumps({"event": "worker_online", "worker_id": "w1"}).encode()],
 )
 def test_what_is_no_event_is_nothing(data: bytes) -> None:
@@ -384,6 +385,23 @@ async def test_a_slow_listener_loses_only_what_it_did_not_get_and_that_is_counte
     await hub.close()
     assert seen == [str(number) for number in range(10, 10 + len(seen))]
     assert 50 < len(seen) == 610 - hub.dropped
+
+
+async def test_a_listener_that_awaits_what_was_cancelled_gets_the_next_event_all_the_same() -> None:
+    seen: list[str] = []
+
+    async def listen(event: Event) -> None:
+        seen.append(event.id)
+        if event.id == "1":
+            cancelled = asyncio.get_running_loop().create_future()
+            cancelled.cancel()
+            await cancelled
+
+    hub = Hub([emitter := InProcessEmitter(listen)])
+    for number in range(3):
+        hub.emit(beat(number))
+    await hub.close()
+    assert (seen, emitter.failed, hub.dropped) == (["0", "1", "2"], 1, 0)
 
 
 async def test_a_plain_function_can_listen() -> None:

@@ -56,3 +56,9 @@ def test_calls_that_ask_for_the_same_have_one_plan_and_one_warning(caplog: pytes
 def test_no_task_may_run_longer_than_the_backend_holds_it() -> None:
     assert planner(hold=50.0).plan(envelope("test_plan.stubborn")).timeout == 50.0
     assert planner(hold=50.0).plan(envelope("test_plan.silent")).timeout == 30.0
+
+
+def test_what_a_task_leaves_open_the_whole_policy_of_the_worker_decides() -> None:
+    policy = RetryPolicy(max_delay=10, jitter=True, retry_on=(OSError,), give_up_on=(KeyError,))
+    plan = Planner(policy, None, 60.0, None).plan(envelope("test_plan.silent"))
+    assert plan.policy == policy

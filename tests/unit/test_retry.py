@@ -1,9 +1,11 @@
+import math
 import pickle
+from typing import Any
 
 import pytest
 
 from asyncdq import Reject, Retry, RetryPolicy, Snooze
-from asyncdq.errors import ProcessDied, TaskTimeout
+from asyncdq.errors import ConfigurationError, ProcessDied, TaskTimeout
 from asyncdq.message import Again, Dead, Done
 from asyncdq.retry import DETAIL_LIMIT, bury, decide, describe, one_line
 
@@ -118,3 +120,20 @@ def test_a_negative_delay_is_refused_where_it_is_said(make: object) -> None:
 def test_a_policy_crosses_a_process_boundary() -> None:
     policy = RetryPolicy(retry_on=(OSError, KeyError), give_up_on=(FileNotFoundError,))
     assert pickle.loads(pickle.dumps(policy)) == policy
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_attempts": 0},
+        {"max_attempts": 2.0},
+        {"delay": -1},
+        {"delay": math.nan},
+        {"max_delay": math.inf},
+        {"max_delay": None},
+        {"strategy": "linear"},
+    ],
+)
+def test_a_policy_that_cannot_be_followed_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=f"{next(iter(wrong))} is "):
+        RetryPolicy(**wrong)

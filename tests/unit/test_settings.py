@@ -419,3 +419,24 @@ def test_a_password_shows_in_no_text_made_from_the_settings() -> None:
 def test_settings_do_not_change_after_they_were_read() -> None:
     with pytest.raises(ValueError, match="frozen"):
         load().concurrency = 3
+
+
+@pytest.mark.parametrize("url", ["sqlite://a.db", "postgres://db/a", "sqs://eu-west-1"])
+def test_an_address_beside_a_url_that_is_said_less_strongly_is_refused(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"sqlite": {"sqlite_path": "b.db"}, "postgres": {"postgres_dsn": "postgres://db/b"}}
+    monkeypatch.setenv("ASYNCDQ_URL", url)
+    with pytest.raises(ConfigurationError, match=r"has no effect beside ASYNCDQ_URL: drop one"):
+        load(given.get(url.partition(":")[0], {"sqs_region": "us-west-2"}))
+
+
+def test_the_region_of_a_url_is_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCDQ_SQS_REGION", "us-west-2")
+    assert load({"url": "sqs://eu-west-1"}).driver_url() == "sqs://eu-west-1"
+
+
+@pytest.mark.parametrize("name", ["postgres_dsn", "mysql_dsn", "rabbitmq_url", "sqs_region"])
+def test_an_address_without_its_driver_is_not_passed_by(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"say --driver {name.partition('_')[0]} too"):
+        load({name: SAMPLES[name][0]}).driver_url()

@@ -207,6 +207,12 @@ def test_a_weak_key_is_refused_and_not_repeated(key: Any) -> None:
     assert not key or str(key) not in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["@/run/secrets/asyncdq", f"{NEW},{NEW}"])
+def test_what_only_the_option_understands_is_no_key(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="only the option --signing-keys reads a file"):
+        Keyring([key])
+
+
 def test_keys_show_in_no_text() -> None:
     client = Client(URL, signing_keys=NEW)
     worker = Worker(URL, signing_keys=NEW)
