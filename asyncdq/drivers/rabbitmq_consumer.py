@@ -286,8 +286,7 @@ class Consumer:
         """Give back the queues of which something has lain on the shelf for too long, and be frugal with them."""
         self._parking = None
         now = self._loop.time()
-        oldest = self.shelf.oldest()
-        if oldest is None:
+        if not self.shelf:
             return
         stale = self.shelf.idle(now - PARKED_AFTER)
         if stale:

@@ -8,7 +8,7 @@ For brokers that push, or that are asked in the background (RabbitMQ, SQS). The 
     shelf.next(wanted, 5)                            what `take` would hand out now, left where it is
     shelf.stale(now - 30)                            takes off what has lain there since before that: it is to go back
                                                      to the broker, so that no process parks what another could run
-    shelf.idle(now - 30), shelf.oldest()             the queues of which something has; and when the oldest arrived
+    shelf.idle(now - 30)                             the queues of which something has
     shelf.clear("work"), shelf.clear()               takes off everything, of one queue or all: to go back, or lost
     with shelf.waiting(["high", "low"]) as woken:    a future that is done once one of these queues has something,
         await woken                                  at once if it has already, or when `wake` is called
@@ -70,7 +70,7 @@ class Shelf(Generic[T]):
         return taken
 
     def stale(self, before: float) -> list[tuple[str, T]]:
-        """Take off what arrived before this time."""
+        """Take off what arrived before this time, where nothing was put first."""
         taken: list[tuple[str, T]] = []
         for queue, items in self._items.items():
             while items and items[0][0] < before:
@@ -95,10 +95,6 @@ class Shelf(Generic[T]):
     def idle(self, before: float) -> list[str]:
         """The queues of which something arrived before this time."""
         return [queue for queue, items in self._items.items() if any(at < before for at, _ in items)]
-
-    def oldest(self) -> float | None:
-        """When the oldest item arrived; None if there is none."""
-        return min((at for items in self._items.values() for at, _ in items), default=None)
 
     def clear(self, queue: str | None = None) -> list[tuple[str, T]]:
         """Take off everything, of this queue or of all."""

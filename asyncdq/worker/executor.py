@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-import logging
 import random
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +17,10 @@ from ..retry import bury, decide, one_line
 from ..serializers.base import Serializer
 from ..signals import Signal
 from .job import Job, Verdict
+from .log import log
 from .pool import ProcessPool
 from .run import PARKED_AFTER, Run, Stop
 from .turn import Parked
-
-_log = logging.getLogger("asyncdq.worker")
 
 STUCK_AFTER = 5.0  # seconds after its end was asked for that a task is reported as stuck
 
@@ -173,7 +171,7 @@ class Executor:
         """Its timeout has passed and it still runs: say so; its slot and its lease are held until it ends."""
         if run.job is not None and not run.job.done() and (run.stops_at or not run.plan.coroutine):
             self.stuck.add(run)
-            _log.warning(
+            log.warning(
                 "%s %s is stuck: its timeout of %g s has passed and it cannot be ended; its slot is held until it is",
                 run.plan.task.name,
                 run.delivery.id,

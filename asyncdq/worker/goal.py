@@ -11,25 +11,25 @@ class Goal:
     def __init__(self, burst: bool, max_tasks: int | None) -> None:
         self._burst = burst
         self._max_tasks = max_tasks
-        self._taken = 0  # tasks that were executed, or are to be
+        self._counted = 0  # tasks that were executed, or are to be
         self._changes = 0
         self._empty = False
         self._due = 0.0  # when all that was given back is ready again
 
-    def take(self) -> None:
+    def count(self) -> None:
         """A task is to be executed."""
-        self._taken += 1
+        self._counted += 1
 
-    def put_back(self) -> None:
-        """It will not be, not here."""
-        self._taken -= 1
+    def uncount(self) -> None:
+        """It is not, after all."""
+        self._counted -= 1
 
     def within(self, room: int) -> int:
         """How many more tasks may be claimed, where there is room for so many."""
-        return room if self._max_tasks is None else min(room, self._max_tasks - self._taken)
+        return room if self._max_tasks is None else min(room, self._max_tasks - self._counted)
 
     def ready_again(self, at: float) -> None:
-        """Something was given back: the queues are not empty before this time, whatever they say."""
+        """Something was given back: the queues are not empty before this time, at the latest, whatever they say."""
         self._due = max(self._due, at)
 
     def change(self) -> None:
@@ -46,13 +46,13 @@ class Goal:
         self._empty = empty and current
         return current
 
-    def wait(self, now: float) -> float:
-        """Seconds after which to ask anew at the latest; what comes meanwhile is not known."""
-        self._empty = False
+    def until_due(self, now: float) -> float:
+        """What comes from now on is not known; seconds after which to ask anew at the latest."""
+        self._empty = False  # before the wait, which may be cut short by an error
         return self._due - now if self._burst and self._due > now else math.inf
 
     def is_reached(self, now: float) -> bool:
         """Whether there is nothing more to do, when nothing is in hand."""
-        if self._max_tasks is not None and self._taken >= self._max_tasks:
+        if self._max_tasks is not None and self._counted >= self._max_tasks:
             return True
         return self._burst and self._empty and now >= self._due

@@ -7,7 +7,6 @@ line takes as long as all the rest of a short task.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -30,10 +29,9 @@ from ..message import Again, Dead, Delivery, Done, Unstarted
 from ..names import shown
 from .brevity import Brevity
 from .job import Verdict
+from .log import log
 from .run import Run
 from .settler import Settled
-
-_log = logging.getLogger("asyncdq.worker")
 
 
 class Journal:
@@ -74,7 +72,7 @@ class Journal:
 
     def started(self, run: Run) -> None:
         """The task begins."""
-        if _log.isEnabledFor(logging.DEBUG):
+        if log.isEnabledFor(logging.DEBUG):
             most = run.plan.policy.max_attempts
             text = _attempt(run.delivery, most)
             _say("task_started", text, run.delivery, run.plan.task.name, logging.DEBUG, max_attempts=most)
@@ -125,7 +123,7 @@ class Journal:
         match outcome:
             case Done():
                 self._counts["done"] += 1
-                if _log.isEnabledFor(logging.INFO) and (self._brevity.grants() or _log.isEnabledFor(logging.DEBUG)):
+                if log.isEnabledFor(logging.INFO) and (self._brevity.grants() or log.isEnabledFor(logging.DEBUG)):
                     text = f"{_attempt(delivery, max_attempts)} in {took:.3f} s"
                     _say("task_completed", text, delivery, task, duration=took, max_attempts=max_attempts)
             case Again(delay, counted):
@@ -148,7 +146,7 @@ def _about(kind: type[Told], events: Hub, delivery: Delivery, task: str, max_att
 
 def _more(count: int) -> None:
     text = "%d more tasks were completed in the same second; log level debug has a line for each"
-    _log.info(text, count, extra={"event": "tasks_completed", "count": count})
+    log.info(text, count, extra={"event": "tasks_completed", "count": count})
 
 
 def _attempt(delivery: Delivery, max_attempts: int | None) -> str:
@@ -156,12 +154,8 @@ def _attempt(delivery: Delivery, max_attempts: int | None) -> str:
 
 
 def _say(event: str, text: str, delivery: Delivery, task: str, level: int = logging.INFO, **facts: Any) -> None:
-    if not _log.isEnabledFor(level):
+    if not log.isEnabledFor(level):
         return
     extra = {"event": event, "task_id": delivery.id, "task": task, "queue": delivery.queue, "attempt": delivery.attempt}
     # The name and the id may be those of a message that nobody here has written.
-    try:
-        _log.log(level, "%s %s %s %s", event, shown(task), shown(delivery.id), shown(text), extra=extra | facts)
-    except Exception:  # a handler or a filter of the user's: no lease and no slot may hang on it
-        if logging.raiseExceptions:  # as handlers do with what they cannot write
-            traceback.print_exc()
+    log.log(level, "%s %s %s %s", event, shown(task), shown(delivery.id), shown(text), extra=extra | facts)

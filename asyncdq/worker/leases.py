@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 
 from ..batcher import Batcher
 from ..drivers.base import BaseDriver
 from ..message import Delivery
 from ..soon import start_soon
+from .log import log
 from .outage import Outage
 from .run import Run, Stop
-
-_log = logging.getLogger("asyncdq.worker")
 
 
 class Leases:
@@ -84,7 +82,7 @@ class Leases:
         try:
             answer, _ = await self._outage.persist(extend)
         except Exception as error:  # whatever it is, the next third of the lease is another chance
-            _log.error("%d leases could not be renewed", len(runs), exc_info=error)
+            log.error("%d leases could not be renewed", len(runs), exc_info=error)
             return None
         lost = set(answer)
         for run in runs:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from ..errors import ConnectionLost
+from .log import log
 
 T = TypeVar("T")
 
-_log = logging.getLogger("asyncdq.worker")
 
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 3.0  # seconds: a server that returns is used again within five
@@ -47,9 +46,7 @@ class Outage:
         """
         if self._since is None and began >= self._over_at:
             self._since = asyncio.get_running_loop().time()
-            _log.warning(
-                "connection lost: %s; trying again until it is back", error, extra={"event": "connection_lost"}
-            )
+            log.warning("connection lost: %s; trying again until it is back", error, extra={"event": "connection_lost"})
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 20))
         await asyncio.sleep(longest * random.uniform(0.5, 1.0))
 
@@ -59,4 +56,4 @@ class Outage:
         if self._since is not None:
             seconds = asyncio.get_running_loop().time() - self._since
             self._since = None
-            _log.warning("connected again after %.1f s", seconds, extra={"event": "connected_again"})
+            log.warning("connected again after %.1f s", seconds, extra={"event": "connected_again"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,8 +11,7 @@ from ..envelope import Envelope
 from ..errors import UnknownTask
 from ..retry import RetryPolicy
 from ..task import Task, registry
-
-_log = logging.getLogger("asyncdq.worker")
+from .log import log
 
 OVERRIDES = ("max_attempts", "retry_delay", "timeout", "visibility_timeout")  # what a call may ask for
 MOST_KEPT = 1_000  # plans of calls that ask for something
@@ -108,7 +106,7 @@ class Planner:
         if self._hold is None or (timeout is not None and timeout <= self._hold):
             return timeout
         asked = "no timeout" if timeout is None else f"a timeout of {timeout:g} s"
-        _log.warning("%s has %s; this backend holds a task for %g s at most: it is ended then", name, asked, self._hold)
+        log.warning("%s has %s; this backend holds a task for %g s at most: it is ended then", name, asked, self._hold)
         return self._hold
 
 

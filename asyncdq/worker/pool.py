@@ -147,6 +147,8 @@ class ProcessPool:
     async def _cancel(self, turn: Turn) -> None:
         """Let nobody run it: a process that has begun it is ended."""
         if (child := self._withdraw(turn)) is not None:
+            with suppress(Parked):
+                turn.started()  # it has been, though nobody had heard of it
             await child.end()
         if turn.at is not None:
             await self._end(*turn.at)  # begun in the very moment of the cancellation

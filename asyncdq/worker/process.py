@@ -189,12 +189,14 @@ class PoolProcess:
         atexit.unregister(self.kill)
         if self._patience is not None:
             self._patience.cancel()
-        if not self._pipe.open:
-            self._set_gone()
-        else:
+        if self._pipe.open:
             # What it has written is read first. Then comes the end, even if a process of its own still holds the pipe.
             with suppress(OSError):  # closed already, but the event loop has not said so yet
                 self._socket.shutdown(socket.SHUT_RD)
+        elif self.booted is None or self.booted.done():
+            self._set_gone()
+        else:
+            self.booted.add_done_callback(lambda _: self._set_gone())  # it may be about to open the pipe
 
     def _set_gone(self) -> None:
         if not self.gone.done():

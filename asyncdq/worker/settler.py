@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from enum import Enum
 
 from ..batcher import Batcher
 from ..drivers.base import BaseDriver, untold
 from ..message import Delivery, Outcome
+from .log import log
 from .outage import Outage
-
-_log = logging.getLogger("asyncdq.worker")
 
 Item = tuple[Delivery, Outcome]
 
@@ -51,7 +49,7 @@ class Settler:
 
         def hear(result: Settled | BaseException) -> None:
             if isinstance(result, BaseException):
-                _log.error("%s: its outcome could not be written", delivery.id, exc_info=result)
+                log.error("%s: its outcome could not be written", delivery.id, exc_info=result)
                 result = Settled.FAILED
             done(result)
 

@@ -12,7 +12,6 @@ A run goes through these hands; `_running` and `_backlog` hold it on the way:
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
@@ -31,11 +30,10 @@ from .executor import STUCK_AFTER
 from .goal import Goal
 from .idle import Idle
 from .job import Verdict
+from .log import log
 from .run import PARKED_AFTER, Run, Stop
 from .settler import Settled
 from .suspicion import ALONE, Suspicion
-
-_log = logging.getLogger("asyncdq.worker")
 
 
 class Shift:
@@ -100,13 +98,13 @@ class Shift:
         try:
             await self._driver.give_back()
         except DriverError as error:
-            _log.warning("what was buffered could not be given back: %s", error)
+            log.warning("what was buffered could not be given back: %s", error)
         await self._wait_for_runs(grace, or_hurried=True)
         for run in list(self._running):
             run.interrupt(Stop.SHUTDOWN)
         await self._wait_for_runs(STUCK_AFTER)
         for run in self._running:
-            _log.error("%s %s cannot be ended; it is left behind and given back", run.plan.task.name, run.delivery.id)
+            log.error("%s %s cannot be ended; it is left behind and given back", run.plan.task.name, run.delivery.id)
             self._settle(run.delivery, run.plan.task.name, Verdict(run.given_up), run)
         left_behind, self._running = len(self._running), {}
         return left_behind
@@ -126,13 +124,13 @@ class Shift:
             self._accept(deliveries, claimed_at)
             await asyncio.sleep(0)  # they start now, not when the next claim is written
         elif current and not self._over():
-            await self._doze.through(self._idle.wait(self._goal.wait(self._loop.time())))
+            await self._doze.through(self._idle.wait(self._goal.until_due(self._loop.time())))
             self._ahead.had_nothing(self._loop.time())
 
     def _lose(self, run: Run) -> None:
         run.interrupt(Stop.LOST)
         if self._backlog.discard(run):
-            self._goal.put_back()
+            self._goal.uncount()
             self._note_change()
             self._leases.drop(run)
             self._journal.lost(run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
@@ -163,7 +161,7 @@ class Shift:
                 self._refused += 1
                 self._settle(delivery, run.task, run.verdict)
                 continue
-            self._goal.take()
+            self._goal.count()
             self._leases.add(run)
             only_once = only_once or run.plan.policy.max_attempts == 1
             if run.suspect and not self._stopping:
@@ -215,7 +213,7 @@ class Shift:
         except asyncio.CancelledError:  # its event loop is being torn down, and it had not begun
             verdict = Verdict(Unstarted())
         except BaseException as error:  # ours, not the task's; still it must not cost a slot
-            _log.exception("%s %s: the worker failed to run it", run.plan.task.name, run.delivery.id)
+            log.exception("%s %s: the worker failed to run it", run.plan.task.name, run.delivery.id)
             verdict = Verdict(decide(error, run.delivery.attempt, run.plan.policy), one_line(error))
         if run not in self._running:
             return  # left behind by a shutdown that had to end
@@ -223,7 +221,7 @@ class Shift:
         run.job = None  # whose context knows the run: a ring that only a garbage collection would free
         if verdict is None:
             if run.begun is None:
-                self._goal.put_back()
+                self._goal.uncount()
             self._suspicion.ended(run)
             self._leases.drop(run)
             self._journal.lost(run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
@@ -256,7 +254,8 @@ class Shift:
             self._unwritten -= 1
             self._refused -= run is None
             if isinstance(verdict.outcome, Unstarted):
-                self._goal.ready_again(self._loop.time() + verdict.outcome.delay)
+                delay = verdict.outcome.delay and verdict.outcome.delay + self._driver.limits.poll
+                self._goal.ready_again(self._loop.time() + delay)
             most = None if run is None else run.plan.policy.max_attempts
             if run is not None:
                 self._suspicion.ended(run)
@@ -267,7 +266,7 @@ class Shift:
                 run.written.set_result(None)
 
         if isinstance(verdict.outcome, Unstarted):
-            self._goal.put_back()
+            self._goal.uncount()
         self._unwritten += 1
         self._crew.settler.put(delivery, verdict.outcome, done, within)
 

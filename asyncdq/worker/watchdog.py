@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 import threading
 import traceback
 from collections.abc import Callable
 from types import FrameType
 
-_log = logging.getLogger("asyncdq.worker")
+from .log import log
 
 NameOf = Callable[[asyncio.Task[object]], str | None]
 
@@ -60,7 +59,7 @@ class Watchdog:
         frames: dict[int, FrameType] = vars(sys)["_current_frames"]()  # public and documented, in spite of its name
         frame = frames.get(self._loop_thread)
         place = "".join(traceback.format_stack(frame, limit=8)) if frame is not None else ""
-        _log.error(
+        log.error(
             "%s has blocked the event loop for more than %.1f s: no lease is renewed meanwhile. Write it as a plain "
             "function (it then runs in a thread), or with process=True\n%s",
             name or "something outside our tasks",

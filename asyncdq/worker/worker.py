@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import signal
@@ -26,10 +25,9 @@ from ..soon import start_soon
 from ..task import registry
 from .config import Config
 from .crew import REAL, Crew, Machine, assemble
+from .log import log
 from .outage import Outage
 from .shift import Shift
-
-_log = logging.getLogger("asyncdq.worker")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -179,8 +177,8 @@ class Worker:
             self._pass_on_stop()
             crew.journal.online()
             if not self.driver.limits.ends_leases:
-                _log.info("this backend ends leases with the connection, not by time: visibility_timeout has no effect")
-            _log.info(
+                log.info("this backend ends leases with the connection, not by time: visibility_timeout has no effect")
+            log.info(
                 "worker %s is ready: %s", self.worker_id, ", ".join(config.queues), extra={"event": "worker_ready"}
             )
             try:
@@ -188,7 +186,7 @@ class Worker:
             finally:
                 self.left_behind = await shift.finish(config.grace_period) + crew.executor.threads_left
                 self._shift = None
-        _log.info("worker %s has ended: %s", self.worker_id, crew.journal, extra={"event": "worker_ended"})
+        log.info("worker %s has ended: %s", self.worker_id, crew.journal, extra={"event": "worker_ended"})
 
     def _begin(self, crew: Crew) -> Shift:
         return Shift(self._config, crew)
@@ -202,7 +200,7 @@ class Worker:
         self._opening = None
         if opening.cancelled():
             text = "worker %s has ended: it was stopped before it reached its backend"
-            _log.info(text, self.worker_id, extra={"event": "worker_ended"})
+            log.info(text, self.worker_id, extra={"event": "worker_ended"})
             return False
         opening.result()
         return True
@@ -213,7 +211,7 @@ class Worker:
             facts = {"event": "worker_heartbeat", "running": shift.running, "stuck": len(crew.executor.stuck)}
             text = "worker %s is alive: %d running, %d stuck, %s"
             values = self.worker_id, shift.running, len(crew.executor.stuck), crew.journal
-            _log.info(text, *values, extra={**facts, **crew.journal.counts})
+            log.info(text, *values, extra={**facts, **crew.journal.counts})
             crew.journal.alive()
 
     def _check_tasks(self) -> None:
@@ -245,10 +243,10 @@ class Worker:
         self._signals += 1
         if self._signals == 1:
             text = "%s: finishing what is running, for up to %g s; the same again cancels it"
-            _log.warning(text, number.name, self._config.grace_period)
+            log.warning(text, number.name, self._config.grace_period)
             self.stop()
         elif self._signals == 2:
-            _log.warning("%s: cancelling what is running and giving it back; once more ends at once", number.name)
+            log.warning("%s: cancelling what is running and giving it back; once more ends at once", number.name)
             self.stop(now=True)
         else:
             os._exit(128 + number)
@@ -260,7 +258,7 @@ async def _to_the_end(work: asyncio.Task[None]) -> None:
         with suppress(asyncio.CancelledError):
             await asyncio.wait([work])
     if (error := work.exception()) is not None:
-        _log.error("the worker ended with an error: %s", error)  # its caller gets the cancellation
+        log.error("the worker ended with an error: %s", error)  # its caller gets the cancellation
 
 
 async def _retried(client: Client, outage: Outage) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from .pools import ROOT, gone, pids
 
 SCRIPT = """
@@ -80,3 +82,34 @@ def wait_for(condition: Callable[[], Any], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)  # between two looks
+
+
+AT_ONCE = """
+import asyncio, multiprocessing.spawn, sys
+from tests.integration.pools import ProcessPool, job
+
+async def main():
+    if sys.argv[1] == "factory":
+        make = lambda loop, coroutine, **options: asyncio.Task(coroutine, loop=loop, **options)
+        asyncio.get_running_loop().set_task_factory(make)
+    multiprocessing.spawn.set_executable("/nonexistent/python")
+    pool = ProcessPool(3)
+    jobs = [pool.run(job("speak"), timeout=None, started=lambda: None) for _ in range(3)]
+    for error in await asyncio.gather(*jobs, return_exceptions=True):
+        print(type(error).__name__)
+    await pool.close()
+    print("closed", len(asyncio.all_tasks()) - 1)
+
+if sys.argv[1] == "uvloop":
+    import uvloop
+    uvloop.run(main())
+else:
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("how", ["asyncio", "factory", "uvloop"])
+def test_processes_that_end_at_once_cost_their_jobs_and_nothing_else(how: str, tmp_path: Path) -> None:
+    script = start_script(tmp_path, AT_ONCE, how)
+    output, _ = script.communicate(timeout=60)
+    assert (script.returncode, output) == (0, "ProcessDied\n" * 3 + "closed 0\n")

@@ -227,8 +227,9 @@ def test_a_log_handler_that_raises_costs_no_lease_and_no_slot(
     async def main() -> None:
         bench = Bench()
         await bench.put(plain, "lost", args=[9.0])
+        bench.network.next["dequeue"] = [loses("request")]
         worker = bench.hire("frozen", concurrency=1, claim_ahead=1, max_tasks=2, visibility_timeout=3.0)
-        await bench.until(lambda: bench.runs("lost"), 1.0)
+        await bench.until(lambda: bench.runs("lost"), 9.0)
         worker.process.freeze()
         bench.ledger.troubled("frozen")
         await asyncio.sleep(4.0)  # virtual: its lease ends
@@ -242,7 +243,7 @@ def test_a_log_handler_that_raises_costs_no_lease_and_no_slot(
         assert len(bench.runs("a")) == 1
 
     handler, journal = Full(), logging.getLogger("asyncdq.worker")
-    handler.addFilter(lambda record: getattr(record, "task_id", "") in ("lost", "a"))
+    handler.addFilter(lambda record: getattr(record, "task_id", "") in ("lost", "a") or "connect" in record.msg)
     journal.addHandler(handler)
     try:
         with caplog.at_level(logging.INFO, journal.name):
@@ -250,6 +251,8 @@ def test_a_log_handler_that_raises_costs_no_lease_and_no_slot(
     finally:
         journal.removeHandler(handler)
     told = capsys.readouterr().err
+    assert "no space left for connection lost" in told
+    assert "no space left for connected again" in told
     assert "no space left for task_lease_lost simulation.plain lost" in told
     assert "no space left for task_completed simulation.plain a" in told
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -117,6 +118,20 @@ async def test_a_job_is_parked_while_no_process_has_begun_it() -> None:
 async def test_a_job_that_a_process_has_begun_by_itself_is_not_parked_though_nobody_has_heard_of_it() -> None:
     before, ready = await behind_two(patience=2.15)
     assert (before.result().outcome, ready.result().outcome) == (Done(), Done())
+
+
+@virtual
+async def test_a_job_that_a_process_has_begun_by_itself_has_started_when_it_is_cancelled_unheard() -> None:
+    (pool, made), begun = one_process(HeardLate), list[str]()
+    await pool.run(JOB, timeout=None, started=lambda: None)
+    names = ["first", "before", "ready"]
+    runs = [asyncio.create_task(pool.run(JOB, timeout=None, started=partial(begun.append, name))) for name in names]
+    await asyncio.sleep(2.15)  # virtual: for a twentieth of a second the process has been at the last one
+    assert begun == ["first", "before"]
+    runs[2].cancel()
+    await asyncio.wait(runs)
+    assert (begun, len(made)) == (names, 1)
+    await pool.close()
 
 
 async def behind_two(patience: float) -> tuple[asyncio.Task[Verdict], asyncio.Task[Verdict]]:

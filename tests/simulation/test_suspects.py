@@ -3,7 +3,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from tests.simulation.bench import Bench, Hired, slow, virtual
+from tests.simulation.bench import Bench, Hired, limited, slow, virtual
+from tests.simulation.server import Row, Server
 from tests.simulation.tasks import killer, plain
 
 
@@ -68,7 +69,27 @@ async def test_a_suspect_is_not_buried_for_a_killer_that_came_before_its_outcome
 
 @virtual
 async def test_a_burst_runs_a_suspect_that_it_gave_back_while_another_one_ran() -> None:
-    bench = Bench()
+    await burst_with_two_suspects(late=0.0)
+
+
+@virtual
+async def test_a_burst_waits_for_what_it_gave_back_where_delays_end_late() -> None:
+    await burst_with_two_suspects(late=0.4)  # as on RabbitMQ, whose delays come in steps
+
+
+class Tardy(Server):
+    """Whose delays end so many seconds late."""
+
+    late = 0.0
+
+    def _release(self, row: Row, delay: float) -> None:
+        super()._release(row, delay + (self.late if delay else 0.0))
+
+
+async def burst_with_two_suspects(late: float) -> None:
+    bench = Bench(limits=limited(poll=0.5))
+    bench.server = Tardy()
+    bench.server.late = late
     await bench.put(plain.using(max_attempts=2), "first", args=[36.0])  # longer than what is given back stays away
     await bench.put(plain.using(max_attempts=2), "second", args=[1.0])
     dead = bench.hire("dead", concurrency=2, visibility_timeout=6.0)

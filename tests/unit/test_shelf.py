@@ -41,11 +41,10 @@ def test_what_arrived_before_a_time_is_stale() -> None:
     full = shelf(work="abc", other="")
     full.put_first("work", "z", 9.0)
     assert full.idle(1.5) == ["work"]
-    assert full.oldest() == 0.0
     assert full.take({"work": 1}, 1) == [("work", "z")]
     assert full.stale(1.5) == [("work", "a"), ("work", "b")]
     assert full.clear() == [("work", "c")]
-    assert full.oldest() is None
+    assert not full
 
 
 async def test_who_waits_is_woken_by_his_queue_only_and_at_once_if_it_has_something() -> None:

@@ -1,0 +1,25 @@
+"""What the worker says. Nothing that it does may hang on who writes that down."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Any
+
+
+class Log(logging.LoggerAdapter[logging.Logger]):
+    """What a handler or a filter of the user's raises goes to standard error, as what handlers cannot write does.
+
+    Else it would end the renewal of all leases, or strand what a claim has brought, in the middle of a line.
+    """
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Every other method comes down to this one."""
+        try:
+            self.logger.log(level, msg, *args, stacklevel=2, **kwargs)  # the caller's place, not this one
+        except Exception:
+            if logging.raiseExceptions:
+                traceback.print_exc()
+
+
+log = Log(logging.getLogger("asyncdq.worker"))
