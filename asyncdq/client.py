@@ -14,7 +14,15 @@ from .batcher import Batcher
 from .drivers import resolve
 from .drivers.base import BaseDriver
 from .envelope import Envelope, encode
-from .errors import BodyTooLarge, ConnectionLost, DriverError, InvalidCall, TaskError, UnserializableArgument
+from .errors import (
+    AsyncdqError,
+    BodyTooLarge,
+    ConnectionLost,
+    DriverError,
+    InvalidCall,
+    TaskError,
+    UnserializableArgument,
+)
 from .events.base import Emitter
 from .events.hub import Hub
 from .events.types import TaskEnqueued
@@ -210,11 +218,12 @@ class Client:
             known = await self.driver.enqueue(messages)
         except ConnectionLost as error:
             return [stored or error for stored in _among(messages, error.stored)]
-        except DriverError as error:
+        except AsyncdqError as error:
             if len(messages) == 1:
                 return [error]
-            stored = zip(messages, _among(messages, error.stored), strict=True)
-            return [there or (await self._store([message]))[0] for message, there in stored]
+            stored = _among(messages, error.stored if isinstance(error, DriverError) else ())
+            each = zip(messages, stored, strict=True)
+            return [there or (await self._store([message]))[0] for message, there in each]
         return _new(messages, known)
 
     async def _store_many(self, calls: Sequence[Call[Any]], messages: list[Message]) -> list[bool]:

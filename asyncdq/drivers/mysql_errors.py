@@ -47,6 +47,7 @@ _CUT = (
     *TRY_AGAIN,  # still so after all tries
     *(1317, 1969, 3024, 1907),  # ended by a timeout of the server's, or by an administrator
     *(1040, 1203, 1226),  # too many connections
+    1047,  # a node of Galera that is outside of its cluster
     *(1053, 1077, 1080, 1927, 3169, 4031, 1152, 1158, 1159, 1160, 1161),  # ended, or shutting down
     *(1021, 1041, 1114, 1037, 1038),  # out of disk or memory
     *(2002, 2003, 2006, 2013, 2014, 2055),  # the client's own words for a connection that is no more

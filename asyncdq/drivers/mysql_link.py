@@ -33,10 +33,14 @@ set session transaction isolation level read committed;
 set time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES', sql_notes = 0, autocommit = 1, wait_timeout = {idle},
     sql_select_limit = 18446744073709551615, sql_safe_updates = 0, sql_big_selects = 1, completion_type = 0,
     innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {lock}
-    /*M! , max_statement_time = {seconds} */ /*!80000 , max_execution_time = {milliseconds} */;
+    /*M! , max_statement_time = {seconds}, in_predicate_conversion_threshold = 0 */
+    /*!80000 , max_execution_time = {milliseconds} */;
 select version(), @@max_allowed_packet;
 show session status like 'Ssl_cipher'
 """
+
+CAN_ENCRYPT = 0x800
+"""CLIENT_SSL, among the capabilities in a server's greeting."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:-]*")
 
@@ -96,7 +100,8 @@ class Link:
             if code_of(error) not in NO_ENCRYPTION:
                 raise
         connection = await self._open(True)
-        self._plain = True  # the server knows no encryption, so that none is asked of it again
+        # One that knows no encryption is not asked for it again; the other has only hung up once.
+        self._plain = not getattr(connection, "server_capabilities", 0) & CAN_ENCRYPT
         return connection
 
     async def _open(self, plain: bool) -> aiomysql.Connection:

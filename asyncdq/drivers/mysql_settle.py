@@ -27,13 +27,17 @@ unless somebody has made it smaller). Of a longer one a part is sent before the 
 def parts(outcomes: Outcomes, room: int) -> Iterator[Outcomes]:
     """The outcomes in runs that fit into one call of `room` bytes."""
     begin = size = 0
-    for end, (_, outcome) in enumerate(outcomes):
+    leases: dict[int, Receipt] = {}  # answers say seq alone: of one message, one lease in a call
+    for end, (delivery, outcome) in enumerate(outcomes):
         needed = 300  # its receipt stands in three statements
         if isinstance(outcome, Dead):
             needed += 8 * (len(outcome.error) + len(outcome.detail))  # four bytes a character, two digits a byte
-        if size and size + needed > room:
+        receipt = delivery.receipt
+        if size and (size + needed > room or leases.get(receipt.seq, receipt) != receipt):
             yield outcomes[begin:end]
             begin, size = end, 0
+            leases.clear()
+        leases[receipt.seq] = receipt
         size += needed
     yield outcomes[begin:]
 
@@ -54,7 +58,7 @@ async def settle(
     else:
         statements = [locking(tables, firsts), f"set @now = {NOW}", *_writes(tables, list(firsts.values())), "commit"]
         found = (await ask(connection, ";".join(statements)))[1]
-    kept = {seq for (seq,) in found.rows}
+    kept = {row[0] for row in found.rows}
     return [
         delivery
         for delivery, _ in outcomes
@@ -68,10 +72,7 @@ def _forget(tables: Tables, receipts: Collection[Receipt]) -> str:
     "Safe" updates go by a key: this form of delete cannot name one, and would read a small table whole. The threshold
     is the length from which a list would become a table, and the plan another.
     """
-    return (
-        "set statement sql_safe_updates = 1, in_predicate_conversion_threshold = 0"
-        f" for delete from {tables.tasks} where {ours(receipts, '')} returning seq"
-    )
+    return f"set statement sql_safe_updates = 1 for delete from {tables.tasks} where {ours(receipts, '')} returning seq"
 
 
 def _writes(tables: Tables, outcomes: Outcomes) -> Iterator[str]:

@@ -147,7 +147,7 @@ def ours(receipts: Collection[Receipt], of: str = "task.") -> str:
 def locking(tables: Tables, receipts: Collection[Receipt]) -> str:
     """Begins the transaction; the second answer has the seq of those that are ours."""
     return (
-        f"start transaction; select seq from {tables.tasks} as task force index (primary)"
+        f"start transaction; select seq, token from {tables.tasks} as task force index (primary)"
         f" where {ours(receipts)} for update"
     )
 
@@ -162,8 +162,8 @@ async def extend(
         f"{locking(tables, receipts)}; update {tables.tasks} as task force index (primary)"
         f" set visible_at = {NOW} + {microseconds(lease)} where {ours(receipts)}; commit",
     )
-    kept = {seq for (seq,) in answers[1].rows}
-    return [each for each in deliveries if each.receipt.seq not in kept]
+    kept = set(answers[1].rows)
+    return [each for each in deliveries if each.receipt not in kept]
 
 
 async def due(connection: Connection, tables: Tables, queues: Sequence[str]) -> dict[str, float]:

@@ -27,6 +27,9 @@ PATIENCE = 20
 """How many times longer than a pause it has been quiet: so often is looked in vain as it gets quieter, and later POLL
 alone says how often."""
 
+LONGEST_LOOK = 2.0
+"""Seconds until a look is given up, and its connection with it: a router that forgets a connection says nothing."""
+
 ABSENCE = 1.0
 """Seconds without a waiter after which one comes from work; one that only asks again has been away for less."""
 
@@ -105,8 +108,9 @@ class Watch:
                 continue
             wanted = sorted({queue for waiter in self._waiters for queue in waiter.queues})
             try:
-                due = await self._look(wanted)
-            except DriverError:
+                async with asyncio.timeout(LONGEST_LOOK):
+                    due = await self._look(wanted)
+            except (DriverError, TimeoutError):
                 self._wake_all()
                 await asyncio.sleep(POLL)
             else:

@@ -31,9 +31,9 @@ FORM = Form(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`dsn` is what asyncpg reads, without user and password; `where` is for people and has no secrets."""
+    """`dsns` is what asyncpg reads, a host each, without user and password; `where` is for people, without secrets."""
 
-    dsn: str = field(repr=False)
+    dsns: tuple[str, ...] = field(repr=False)
     user: str | None
     password: str | None = field(repr=False)
     options: Mapping[str, str] = field(repr=False)
@@ -45,5 +45,6 @@ class Address:
         for host in url.hosts.split(","):
             FORM.host(host, 5432)
         theirs = {name: value for name, value in url.options.items() if name in (*_CLIENTS, *_SERVERS)}
-        dsn = f"postgresql://{url.place}?{urlencode(theirs)}" if theirs else f"postgresql://{url.place}"
-        return cls(dsn, url.user or None, url.password or None, theirs, f"PostgreSQL at {url.place or 'localhost'}")
+        rest = f"/{url.path}?{urlencode(theirs)}" if theirs else f"/{url.path}"
+        dsns = tuple(f"postgresql://{host}{rest}" for host in url.hosts.split(","))
+        return cls(dsns, url.user or None, url.password or None, theirs, f"PostgreSQL at {url.place or 'localhost'}")

@@ -3,7 +3,7 @@
 -- Arrays: one statement for any number of rows, 127,000 a second in hundreds, and COPY could neither leave out
 -- known ids nor say which. A NOTIFY makes commits wait for each other (8 connections: 1,900 inserts a second
 -- instead of 7,700), so only that is announced which those who wait do not know: they sleep until the first
--- message of the queue is due, or a second. The first one is asked for as the statement's snapshot has it,
+-- message of the queue is due, or a moment. The first one is asked for as the statement's snapshot has it,
 -- before anything is stored.
 with clock as materialized (
     select clock_timestamp() as now

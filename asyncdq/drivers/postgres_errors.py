@@ -14,7 +14,7 @@ FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClient
 
 InternalClientError is what a statement gets whose session was ended by the server a moment ago."""
 
-TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 """The statement had no effect, and the same one may succeed at once."""
 
 _WRONG = {

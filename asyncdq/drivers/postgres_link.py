@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
@@ -50,9 +52,7 @@ class Link:
     async def open(self) -> Connection:
         """A connection. Raises ConfigurationError for what waiting does not mend, else ConnectionLost."""
         try:
-            if self.pooled is not None:
-                return await self._connect(self.pooled)
-            connection = await self._probe()
+            connection = await (self._probe() if self.pooled is None else self._connect(self.pooled))
         except FOREIGN as error:
             raise opening(error, self.address.where) from None  # its text, or a cause's, may hold a password
         self._check(connection)
@@ -94,14 +94,19 @@ class Link:
                 "default_transaction_isolation": "read committed",
                 **PLANNING,
             }
-        return await asyncpg.connect(
-            address.dsn,
+        connect = partial(
+            asyncpg.connect,
             user=address.user,
             password=address.password,
-            timeout=min(5.0, self.timeout),
+            timeout=min(5.0, self.timeout) / len(address.dsns),
             server_settings=settings,
             **options,
         )
+        *others, last = address.dsns  # one by one: for asyncpg, one that is silent uses up the time of all
+        for dsn in others:
+            with suppress(OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched):
+                return await connect(dsn)
+        return await connect(last)
 
     def _check(self, connection: Connection) -> None:
         """Raises ConfigurationError for a server that cannot serve us."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from ..errors import DriverError
 from .postgres_errors import FOREIGN, TRY_AGAIN, refused
@@ -16,6 +18,13 @@ TRIES = 5
 """How often a statement is repeated that the server chose to roll back for the sake of another."""
 
 
+DOUBT = 30.0
+"""Seconds of silence after which a connection is tried before it is used: routers forget what is quiet."""
+
+GONE = 2.0
+"""Seconds in which it answers then, or another one is taken."""
+
+
 class PostgresPool(Pool[Connection]):
     """Up to `most` connections by `link`."""
 
@@ -24,6 +33,8 @@ class PostgresPool(Pool[Connection]):
     def __init__(self, link: Link, most: int) -> None:
         super().__init__(link.address.where, link.timeout, most)
         self._link = link
+        self._loop = asyncio.get_running_loop()
+        self._used: WeakKeyDictionary[Connection, float] = WeakKeyDictionary()
 
     async def _open(self) -> Connection:
         return await self._link.open()
@@ -42,13 +53,16 @@ class PostgresPool(Pool[Connection]):
             return await bounded(connection, self._timeout, question(connection))
         finally:
             if not connection.is_closed():
+                self._used[connection] = self._loop.time()
                 self._give(connection)
 
     async def _reopen(self) -> Connection:
         return await self._link.reopen()
 
     async def _is_there(self, connection: Connection) -> bool:
-        return not connection.is_closed()
+        if connection.is_closed():
+            return False
+        return self._loop.time() - self._used.get(connection, 0.0) < DOUBT or await _answers(connection)
 
     def _explain(self, error: Exception) -> DriverError:
         return refused(error, self._where)
@@ -58,6 +72,14 @@ class PostgresPool(Pool[Connection]):
 
     def _cut(self, connection: Connection) -> None:
         connection.terminate()
+
+
+async def _answers(connection: Connection) -> bool:
+    try:
+        await bounded(connection, GONE, connection.execute("select"))
+    except FOREIGN:
+        return False
+    return True
 
 
 async def part(connection: Connection) -> None:

@@ -103,6 +103,7 @@ async def settle(
             twice.append(delivery)
         else:
             firsts[key] = (delivery, outcome)
+    firsts = {key: firsts[key] for key in sorted(firsts)}  # in the order of `extend`: the rows are locked in it
     chosen = list(firsts.values())
     keys = [[key[column] for key in firsts] for column in range(3)]
     if all(isinstance(outcome, Done) for _, outcome in chosen):
@@ -131,6 +132,7 @@ async def extend(
     connection: Connection, tables: Tables, deliveries: Sequence[Delivery], lease: float
 ) -> list[Delivery]:
     """Let the leases end `lease` seconds from now; return the deliveries that were no longer ours."""
+    deliveries = sorted(deliveries, key=lambda each: (each.queue, each.id))
     keys = zip(*((each.queue, each.id, each.receipt) for each in deliveries), strict=True)
     ours = await connection.fetchval(tables.extend, *map(list, keys), microseconds(lease))
     return _lost(deliveries, ours)

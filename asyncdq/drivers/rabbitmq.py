@@ -206,6 +206,7 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
         session.consumer.undo(delivery for delivery, _ in outcomes if id(delivery) in failed)
         session.consumer.touch({delivery.queue for delivery, _ in going_on})
         done = [delivery for delivery, _ in outcomes if id(delivery) not in failed]
+        session.consumer.parking.spend(done)
         lost += await session.consumer.finish(done, untold if failed else sent)
         raised(failures)
         return lost

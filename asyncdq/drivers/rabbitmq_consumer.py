@@ -15,9 +15,10 @@ from .base import untold
 from .rabbitmq_lane import AT_LAST, Lane
 from .rabbitmq_link import Incoming, Link, Opened, within
 from .rabbitmq_names import Names
+from .rabbitmq_parking import Parking
 from .rabbitmq_publisher import Publisher, raised
 from .rabbitmq_topology import Topology
-from .shelf import PARKED_AFTER, Shelf
+from .shelf import Shelf
 
 
 class Consumer:
@@ -35,9 +36,9 @@ class Consumer:
         self._lanes: dict[str, Lane] = {}
         self._numbered: dict[int, Lane] = {}
         self._starting: dict[str, asyncio.Lock] = {}
-        self._parking: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Future[None]] = set()
-        self._frugal: dict[str, int] = {}  # queue -> outcomes until it may be buffered beyond what is asked again
+        self._trusted_until = 0.0  # what came back is handed out as it was pushed
+        self.parking = Parking(self.shelf, lambda queues: self._keep_running(self._give_back_parked(queues)))
 
     def supplied(self, queue: str, room: int) -> bool:
         """Whether this queue's messages are being pushed to us, or we have as many as there is room for."""
@@ -70,7 +71,12 @@ class Consumer:
     async def set_apart(self, queue: str) -> None:
         """Move what came back to where nothing is pushed."""
         if found := self.shelf.pick(queue, self._came_back):
-            await self._move(found, "", self._names.redelivered(queue))
+            try:
+                await self._move(found, "", self._names.redelivered(queue))
+            except ConnectionLost:
+                # The broker may be full, and only who takes something out mends that: for a while they go as they are.
+                self._trusted_until = self._loop.time() + 10 * self._link.timeout
+                return
         if lane := self._lanes.get(queue):
             lane.expect()
 
@@ -142,8 +148,6 @@ class Consumer:
                 gone.append(delivery)
                 continue
             mine.setdefault(lane, []).append(tag)
-            if delivery.queue in self._frugal:
-                self._frugal[delivery.queue] -= 1
         told = sent if len(mine) == 1 else untold  # of several channels none is the last
         calls = [within(self._link, lane.acknowledge(tags, told)) for lane, tags in mine.items()]
         for result in await asyncio.gather(*calls, return_exceptions=True):
@@ -157,7 +161,7 @@ class Consumer:
         for queue in names:
             lane = self._lanes.get(queue)
             if lane is not None and lane.alive:
-                self._frugal[queue] = max(1, len(lane.held) - self.shelf.count(queue))
+                self.parking.be_frugal(queue, len(lane.held) - self.shelf.count(queue))
                 await within(self._link, lane.pause())
         for queue in names:
             if found := [delivery for _, delivery in self.shelf.clear(queue)]:
@@ -182,8 +186,7 @@ class Consumer:
 
     async def close(self) -> None:
         """Return what is on the shelf, and wait for what is under way."""
-        if self._parking is not None:
-            self._parking.cancel()
+        self.parking.stop()
         if self._background:
             await asyncio.wait(self._background)
         if len(self.shelf):
@@ -212,6 +215,7 @@ class Consumer:
         for each in deliveries:
             if self.owned(each):
                 self.shelf.put(each.queue, each, self._loop.time())
+        self.parking.watch()
 
     async def _lane(self, queue: str) -> Lane:
         opened = await self._link.opened()
@@ -240,7 +244,7 @@ class Consumer:
 
     def _came_back(self, delivery: Delivery) -> bool:
         """Whether it was lost before and was pushed all the same."""
-        if not delivery.lost:
+        if not delivery.lost or self._loop.time() < self._trusted_until:
             return False
         lane, tag = self._find(delivery)
         return lane is not None and lane.held.pushed(tag)
@@ -250,15 +254,14 @@ class Consumer:
         if self._prefetch:
             return self._prefetch
         needed = len(lane.held) - self.shelf.count(lane.queue) + room
-        return needed if self._frugal.get(lane.queue, 0) > 0 else 2 * needed
+        return self.parking.buffered(lane.queue, needed)
 
     def arrived(self, lane: Lane, message: Incoming, tag: int) -> None:
         """It goes to the shelf; what was fetched is the next one there."""
         pushed = lane.held.pushed(tag)
         put = self.shelf.put if pushed else self.shelf.put_first
         put(lane.queue, wire.delivery(lane.queue, message, (lane.number, tag), pushed=pushed), self._loop.time())
-        if self._parking is None:
-            self._parking = self._loop.call_later(PARKED_AFTER, self._park)
+        self.parking.watch()
 
     def interrupted(self, lane: Lane) -> None:
         """A lane consumes no more: who waits for its queue starts it again."""
@@ -281,17 +284,6 @@ class Consumer:
         task = asyncio.ensure_future(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-    def _park(self) -> None:
-        """Give back the queues of which something has lain on the shelf for too long, and be frugal with them."""
-        self._parking = None
-        now = self._loop.time()
-        if not self.shelf:
-            return
-        stale = self.shelf.idle(now - PARKED_AFTER)
-        if stale:
-            self._keep_running(self._give_back_parked(stale))
-        self._parking = self._loop.call_later(PARKED_AFTER / 4, self._park)
 
     async def _give_back_parked(self, queues: Sequence[str]) -> None:
         with suppress(DriverError):  # then it is tried again

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -161,6 +161,7 @@ class Link:
         self.address = address
         self.timeout = timeout
         self._opened: Opened | None = None
+        self.discards = 0
         self._opening = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -171,10 +172,13 @@ class Link:
                 self._opened = await _open(self.address)
             return self._opened
 
-    def discard(self) -> None:
-        """Use another connection from now on: this one does not answer."""
+    def discard(self, only: Opened | None = None) -> None:
+        """Use another connection from now on: this one does not answer. With `only`, unless it is not that one."""
+        if only is not None and only is not self._opened:
+            return
         opened, self._opened = self._opened, None
         if opened is not None:
+            self.discards += 1
             opened.discard()
             task = start_soon(_close(opened), name="asyncdq-rabbitmq-close")
             self._closing.add(task)
@@ -203,11 +207,17 @@ async def _open(address: Address) -> Opened:
 
 
 async def _close(opened: Opened) -> None:
-    try:
-        # With an error of our own: by default it cancels whoever waits for an answer.
-        await opened.connection.close(ConnectionResetError("the connection was closed"), timeout=3)
-    except (TimeoutError, *_BROKEN):
-        pass  # it is given up in any case
+    # With an error of our own: by default it cancels whoever waits for an answer.
+    closing = start_soon(opened.connection.close(ConnectionResetError("the connection was closed")))
+    patience = 3.0
+    # Where the broker reads nothing, it waits to have written all, and once more when it is cancelled.
+    while not closing.done() and patience > 0.01:
+        await asyncio.wait([closing], timeout=patience)
+        closing.cancel()
+        patience /= 10
+    with suppress(asyncio.CancelledError, TimeoutError, *_BROKEN):  # it is given up in any case
+        if closing.done():
+            closing.result()
 
 
 @contextmanager
@@ -252,12 +262,14 @@ def explain(error: BaseException, address: Address) -> AsyncdqError:
 
 async def within(link: Link, call: Awaitable[Any]) -> Any:
     """The answer of a call, in time. Raises `ConnectionLost` otherwise, and the connection is used no more."""
+    before = link.discards
     with explained(link.address):
         try:
             async with asyncio.timeout(link.timeout):
                 return await call
         except TimeoutError:
-            link.discard()
+            if link.discards == before:  # else it was asked on another one
+                link.discard()
             raise
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from ..errors import AsyncdqError, ConnectionLost, DriverError
 from ..soon import start_soon
-from .rabbitmq_link import Channel, Link, Opened, Unroutable, explained, within
+from .rabbitmq_link import Channel, Link, Missing, Opened, Unroutable, explained, within
 from .rabbitmq_names import Names
 from .rabbitmq_topology import Topology
 from .rabbitmq_wire import Parcel
@@ -33,7 +33,8 @@ class Publisher:
         _, late = await asyncio.wait(trips, timeout=self._link.timeout)
         if late:
             blocked = await self._blocked(opened)
-            self._link.discard()
+            if not blocked:  # else what was sent is stored after the alarm, and each try elsewhere would add to it
+                self._link.discard(opened)
             for trip in late:
                 trip.cancel()
             await asyncio.wait(late)
@@ -46,7 +47,7 @@ class Publisher:
         results = await self.publish(parcels)
         missing = [place for place, error in enumerate(results) if error and isinstance(error.__cause__, Unroutable)]
         if missing:
-            for queue in {parcels[each].queue for each in missing}:
+            for queue in {parcels[each].queue for each in missing if parcels[each].exchange == self._names.exchange}:
                 self.on_missing(queue)
             for place, result in zip(missing, await self.publish([parcels[each] for each in missing]), strict=True):
                 results[place] = result
@@ -57,8 +58,9 @@ class Publisher:
         if await self._blocked(opened):
             await self._wait_until_unblocked(opened)
         async with self._opening:
-            for queue in {parcel.queue for parcel in parcels if parcel.exchange}:
-                await self._topology.queue(opened, queue)
+            queues = list({parcel.queue for parcel in parcels if parcel.exchange})
+            for at in range(0, len(queues), 32):
+                await asyncio.gather(*(self._topology.queue(opened, each) for each in queues[at : at + 32]))
             for exchange in {parcel.exchange for parcel in parcels} - {"", self._names.exchange}:
                 await self._topology.ladder(opened, exchange)
             for name in {parcel.key for parcel in parcels if not parcel.exchange}:
@@ -89,7 +91,7 @@ class Publisher:
                     raise TimeoutError
                 trip.result()
         except AsyncdqError as error:
-            if isinstance(error.__cause__, Unroutable):
+            if isinstance(error.__cause__, (Unroutable, Missing)):
                 self._topology.forget(opened)
             if blocked and isinstance(error.__cause__, TimeoutError):
                 return ConnectionLost(_blocked_text(self._link))

@@ -97,4 +97,4 @@ def _headers(message: Incoming) -> Mapping[str, Any]:
 def _number(headers: Mapping[str, Any], name: str, default: int) -> int:
     """A number in a header that anybody may have written."""
     value = headers.get(name, default)
-    return value if isinstance(value, int) else default
+    return value if isinstance(value, int) and 0 <= value < 2**53 else default  # one more has to fit into a header

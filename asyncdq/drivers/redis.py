@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from ..errors import ConfigurationError, DriverError
+from ..errors import AsyncdqError, ConfigurationError, DriverError
 from ..message import DeadLetter, Delivery, Limits, Message, Outcome, QueueStats
 from ..url import number, whole_number
 from . import redis_scripts as scripts
@@ -43,6 +43,10 @@ class _Session(Session):
 
     def wire(self, role: str) -> Wire:
         return self.wires[_ROLES.index(role) % len(self.wires)]
+
+    async def give_up(self) -> None:
+        """Close what has served nobody yet."""
+        await asyncio.gather(*(wire.give_up() for wire in self.wires))
 
     async def close(self) -> None:
         await self.wakes.close()
@@ -97,7 +101,7 @@ class RedisDriver(SessionDriver[_Session]):
         try:
             await wires[0].call(b"PING")
         except BaseException:
-            await session.close()
+            await session.give_up()
             raise
         return session
 
@@ -117,17 +121,20 @@ class RedisDriver(SessionDriver[_Session]):
         ]
         known: list[int] = []
         stored: list[Message] = []
-        failure: DriverError | None = None
+        failure: AsyncdqError | None = None
         for places, call in calls:
             try:
                 old = {places[each - 1] for each in await call}
-            except DriverError as error:
+            except AsyncdqError as error:
                 failure = failure or error
                 continue
             known += old
             stored += [messages[place] for place in places if place not in old]
-        if failure is not None:
+        if isinstance(failure, DriverError):
             failure.stored = tuple(stored)
+        elif failure is not None and stored:  # a user who may not write to one of the queues
+            raise DriverError(str(failure), stored=stored) from failure
+        if failure is not None:
             raise failure
         return [messages[place] for place in sorted(known)]
 

@@ -38,6 +38,6 @@ if #later > 0 then
     news = news or (soonest < tonumber(ARGV[2]) and (not first or now + soonest < tonumber(first)))
 end
 if news then
-    redis.call('PUBLISH', ARGV[1], '')
+    redis.pcall('PUBLISH', ARGV[1], '')  -- who may not is told when it listens
 end
 return known

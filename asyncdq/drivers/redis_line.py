@@ -16,7 +16,7 @@ from typing import Any
 from ..errors import AsyncdqError, ConnectionLost
 from ..soon import start_soon
 from .redis_address import Address
-from .redis_link import Demoted, Link, Refusal, UnknownScript, again, explain, explained, pack
+from .redis_link import Demoted, Link, Refusal, UnknownScript, again, explain, explained, pack, plain
 from .redis_scripts import Script
 from .transport import has_left, is_silent, transport_of
 
@@ -167,10 +167,10 @@ class Line:
     async def _answer(self) -> Any:
         try:
             return await self._link.read_response(disable_decoding=True)
-        except Demoted:
-            raise
         except Refusal as refusal:
-            return refusal
+            if isinstance(found := plain(refusal), Demoted):
+                raise found from None
+            return found
 
     def _resolve(self, call: Call, answer: Any) -> None:
         if not isinstance(answer, Refusal):
@@ -205,6 +205,8 @@ class Line:
         if self.broken is not None:
             return
         self.broken = error
+        if self._trips and self._transport is not None:
+            self._transport.abort()  # else what it could not send yet keeps it open, and is sent after all
         if self._watch is not None:
             self._watch.cancel()
         for calls, *_ in self._trips:

@@ -8,6 +8,7 @@ redis-py 8 on Python 3.11 loses cancellations, and ends a subscription that is q
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -47,8 +48,13 @@ UnknownScript = NoScriptError
 Demoted = ReadOnlyError
 """The server has become a replica: the connection is of no use any more."""
 
+_WRAPPED: dict[str, type[Refusal]] = {"READONLY ": ReadOnlyError, "OOM ": OutOfMemoryError}
+
 _HANDSHAKE = 0.5
 """Seconds after which a server that says nothing to TLS is asked without: a plain Redis waits for the end of a line."""
+
+_IN_SCRIPT = re.compile(r"^Error running script .*: -(?=[A-Z]+ )", re.DOTALL)
+"""How 6.2 begins what it says of a command that a script was refused."""
 
 _PASSING = (BusyLoadingError, ClusterDownError, TryAgainError)
 _PASSING_WORDS = ("BUSY ", "MISCONF ", "NOREPLICAS ", "UNBLOCKED ")
@@ -66,6 +72,16 @@ class Link(Protocol):
     async def send_packed_command(self, command: list[bytes], check_health: bool = ...) -> None: ...
     async def read_response(self, disable_decoding: bool = ..., *, disconnect_on_error: bool = ...) -> Any: ...
     async def can_read_destructive(self) -> bool: ...
+
+
+def plain(refusal: Refusal) -> Refusal:
+    """The error as a later server says it: 6.2 wraps that of a command in a script into another one."""
+    said = str(refusal)
+    inside = _IN_SCRIPT.sub("", said)
+    if inside == said:
+        return refusal
+    kind = next((kind for word, kind in _WRAPPED.items() if inside.startswith(word)), Refusal)
+    return kind(inside)
 
 
 def pack(*args: bytes) -> bytes:
@@ -241,7 +257,7 @@ def explain(error: Exception, address: Address) -> AsyncdqError:
         return ConnectionLost(f"{here} is a read-only replica: give the address of its primary, or of Sentinels")
     if isinstance(error, MovedError):
         return ConfigurationError(f"{here} is a Redis Cluster, which this driver cannot use: give it a single primary")
-    if isinstance(error, OutOfMemoryError) or "-OOM " in str(error):  # 6.2 says it inside of another error
+    if isinstance(error, OutOfMemoryError):
         return DriverError(f"{here} is full (maxmemory): it takes no more messages until some are done")
     if isinstance(error, NoPermissionError):
         return ConfigurationError(f"{here} does not let this user do what a queue needs: {error}")

@@ -20,6 +20,6 @@ for at = 2, #ARGV do
     end
 end
 if #entries > 0 and redis.call('RPUSH', KEYS[1], unpack(entries)) == #entries then
-    redis.call('PUBLISH', ARGV[1], '')
+    redis.pcall('PUBLISH', ARGV[1], '')  -- who may not is told when it listens
 end
 return moved

@@ -75,6 +75,6 @@ if #back > 0 then
 end
 local sooner = soonest and soonest - now < tonumber(ARGV[2]) and (not first or soonest < tonumber(first))
 if sooner or (length > 0 and length == #front + #back) then
-    redis.call('PUBLISH', ARGV[1], '')
+    redis.pcall('PUBLISH', ARGV[1], '')  -- who may not is told when it listens
 end
 return refused

@@ -54,10 +54,13 @@ class Wakes:
         if self._reader is None:
             self._link, self._heard = self._loop.create_future(), {}
             self._reader = start_soon(self._read(self._link), name="asyncdq-redis-wakes")
+        opening = self._link
         # Never awaited alone: a waiter that is cancelled would cancel it for all.
-        await asyncio.wait([self._link])
-        link = _result(self._link)
-        channels = [self._keys.channel(queue) for queue in queues]
+        await asyncio.wait([opening])
+        link = _result(opening)
+        if self._reader is None or opening is not self._link:  # it broke at once, and others may have begun anew
+            raise ConnectionLost(f"the subscription at {self._address} broke")
+        channels = list(dict.fromkeys(self._keys.channel(queue) for queue in queues))
         if new := [channel for channel in channels if channel not in self._heard]:
             self._heard |= {channel: self._loop.create_future() for channel in new}
             with explained(self._address):

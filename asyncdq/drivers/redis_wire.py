@@ -32,6 +32,9 @@ _AT_HAND = 32 * 2**10
 _NOTICED = 4
 """Turns of the event loop in which the end of a connection that has come is noticed; uvloop with TLS takes the most."""
 
+_PATIENCE = 2.0
+"""Seconds in which it answers then, or another connection is opened."""
+
 _IDLE = 15.0
 """Seconds of silence after which a connection is tried before it is used: routers forget what is quiet."""
 
@@ -75,6 +78,12 @@ class Wire:
         self._news.set()
         while not self._owner.done():  # another one may have taken over
             await asyncio.wait([self._owner])
+
+    async def give_up(self) -> None:
+        """Close the connection; what was called has an unknown outcome."""
+        self._closing = True
+        self._owner.cancel()
+        await self.close()
 
     def _start(self) -> asyncio.Task[None]:
         owner = start_soon(self._run(), name="asyncdq-redis")
@@ -181,7 +190,8 @@ class Wire:
             with suppress(*FAILURES):  # however it broke: nothing was under way on it
                 ping = pack(b"PING")
                 await line.send([Call(answer, ping)], len(ping), self._loop.time() + self._timeout)
-                await asyncio.wait([answer])
+                await asyncio.wait([answer], timeout=min(_PATIENCE, self._timeout / 2))
+                return line.open and answer.done()
         return line.open
 
     def _hear(self) -> None:
@@ -190,7 +200,8 @@ class Wire:
             self._news.set()
         if self._line is not None and self._line.broken is not None:
             self._give_up_after(self._line.broken)
-            if self._sending is not None:  # what is being written would wait for a buffer that nobody empties
+            # What is being written would wait for a buffer that nobody empties, if its time is not over already.
+            if self._sending is not None and not self._sending.expired():
                 self._sending.reschedule(self._loop.time())
 
     def _send_again(self, call: Call) -> None:

@@ -75,8 +75,8 @@ class Pool(ABC, Generic[C]):
     async def close(self) -> None:
         """Wait for the calls under way, then take leave of the server."""
         await self.calls.ended()
-        while self._idle:
-            await self._part(self._idle.pop())
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*map(self._part, idle))  # side by side: a server that is silent takes its time with each
 
     async def _take(self) -> C:
         """One that is idle; else one that is given back or was opened, whichever is first: opening takes many trips."""
@@ -85,6 +85,7 @@ class Pool(ABC, Generic[C]):
             if await self._is_there(connection):
                 return connection
             self._cut(connection)
+            self._drop_idle()  # what has cut this one has most likely cut them all
         wanting: asyncio.Future[C] = asyncio.get_running_loop().create_future()
         self._wanting.append(wanting)
         self._open_enough(wanting)

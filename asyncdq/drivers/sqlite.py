@@ -35,6 +35,9 @@ _BRIEF = 400
 _BRIEF_BYTES = 64 * 2**10
 """Messages in a call, and bytes of their bodies, that the event loop may do itself, in some milliseconds."""
 
+_PART = 10_000
+"""Messages that are purged in one transaction: so emptying a long queue holds nobody up for more than a moment."""
+
 _SYNCHRONOUS = ("off", "normal", "full", "extra")
 _WAITS_FOR_THE_DISK = ("full", "extra")
 
@@ -129,8 +132,8 @@ class SQLiteDriver(SessionDriver[_Session]):
         session = self._here()
         deadline = session.loop.time() + timeout
         while (left := deadline - session.loop.time()) > 0:
-            if await self._announced(session, queues, left):
-                return
+            if self._session is not session or await self._announced(session, queues, left):
+                return  # a driver that was disconnected binds no socket any more
 
     async def _announced(self, session: _Session, queues: Sequence[str], left: float) -> bool:
         """True if one of `queues` may have something ready; False if it is time to look again."""
@@ -176,7 +179,13 @@ class SQLiteDriver(SessionDriver[_Session]):
 
     async def purge(self, queue: str) -> int:
         """Delete what is ready or delayed, except what a lease that has ended still names."""
-        return await self._here().writer.submit(partial(sqlite_tasks.purge, queue=queue))
+        waiting = await self._here().reader.submit(partial(sqlite_tasks.waiting, queue=queue))
+        deleted, part = 0, _PART
+        # Counted before: with producers that go on, a queue that one waits to see empty might never be.
+        while part == _PART and deleted < waiting:
+            part = await self._here().writer.submit(partial(sqlite_tasks.purge, queue=queue, most=_PART))
+            deleted += part
+        return deleted
 
     async def dead(self, queue: str, limit: int, after: str | None = None) -> list[DeadLetter]:
         """Up to `limit` dead letters, the oldest first; from the first if `after` is unknown."""

@@ -76,7 +76,7 @@ class DatabaseFile:
             return error
         if not isinstance(error, sqlite3.Error):
             return DriverError(f"SQLite cannot store this: {error}")
-        if self.path is not None and not self.path.exists():
+        if self.path is not None and _is_missing(self.path):
             return ConnectionLost(f"database {self} is gone: put it back, or connect again to begin with a new one")
         remedy = _REMEDIES.get(_code(error))
         if remedy:
@@ -90,7 +90,7 @@ class DatabaseFile:
         remedy = _UNUSABLE.get(_code(error))
         if remedy is None:
             return self.explain(error)
-        if self.path is not None and not self.path.parent.is_dir():
+        if self.path is not None and _is_missing(self.path.parent):
             remedy = f"create the directory {self.path.parent}"
         return ConfigurationError(f"cannot use {self} as the database: {remedy} ({error})")
 
@@ -122,6 +122,17 @@ class DatabaseFile:
             others = sorted(pids - {str(os.getpid())})
             return f" (process {', '.join(others)})" if others else ""
         return ""
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is nothing. Where that cannot be seen, as behind a folder that is closed to us, it is not said."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _code(error: sqlite3.Error) -> int:

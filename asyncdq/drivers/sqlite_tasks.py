@@ -194,9 +194,17 @@ def extend(connection: sqlite3.Connection, deliveries: Sequence[Delivery], lease
     return [delivery for position, delivery in enumerate(deliveries) if position not in ours]
 
 
-def purge(connection: sqlite3.Connection, queue: str) -> int:
-    """Delete what no lease names; return how many that were."""
-    return connection.execute("delete from task_queue where queue = ? and token is null", (queue,)).rowcount
+def waiting(connection: sqlite3.Connection, queue: str) -> int:
+    """How many messages no lease names."""
+    sql = "select count(*) from task_queue where queue = ? and token is null"
+    (found,) = connection.execute(sql, (queue,)).fetchone()
+    return int(found)
+
+
+def purge(connection: sqlite3.Connection, queue: str, most: int) -> int:
+    """Delete up to `most` that no lease names; return how many that were."""
+    some = "select seq from task_queue where queue = ? and token is null limit ?"
+    return connection.execute(f"delete from task_queue where seq in ({some})", (queue, most)).rowcount
 
 
 def earliest(connection: sqlite3.Connection, queue: str) -> int:

@@ -24,6 +24,10 @@ POLL = 0.05
 """Seconds between looks where no datagram can come."""
 
 _DATAGRAM = 4096
+"""Bytes that are read of a datagram."""
+
+_NAMES = 60
+"""Names in one: with 64 characters each, they fit."""
 
 
 class Wakes:
@@ -49,7 +53,9 @@ class Wakes:
             return
         self._waiters.wake(queues)
         if self._folder is not None:
-            self._send(self._folder, " ".join(queues).encode())
+            names = list(queues)
+            for start in range(0, len(names), _NAMES):
+                self._send(self._folder, " ".join(names[start : start + _NAMES]).encode())
 
     def close(self, *, forked: bool = False) -> None:
         """Stop listening; those who wait return. In a forked child only let go of the socket: the parent goes on."""

@@ -105,12 +105,16 @@ class Letters:
         hidden = max(HIDDEN, int(counted.get("ApproximateNumberOfMessages", 0)) // SLOWEST)
         at_once, wait = 1, 0
         while counted and len(handles) < MOST_LETTERS:
-            answers = await asyncio.gather(*(self._receive(queue, wait, hidden) for _ in range(at_once)))
-            messages = [message for answer in answers for message in answer]
+            asked = (self._receive(queue, wait, hidden) for _ in range(at_once))
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            messages = [message for answer in answers if not isinstance(answer, BaseException) for message in answer]
+            handles.update(str(message["ReceiptHandle"]) for message in messages)  # first: they are let go in any case
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
             if not messages and (wait or len(handles) >= int(counted["ApproximateNumberOfMessages"])):
                 break
             wait = 0 if messages else 1  # AWS asks all of its servers only if it may wait
-            handles.update(str(message["ReceiptHandle"]) for message in messages)
             came += [(one, str(each["ReceiptHandle"])) for each in messages if (one := letter(each, queue)) is not None]
             at_once = AT_ONCE if len(messages) == MOST * at_once else 1
         return sorted(came, key=lambda each: each[0].died_at)

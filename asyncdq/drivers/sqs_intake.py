@@ -32,6 +32,9 @@ killed as well, and what that answer takes with it comes back that much sooner."
 SHELVED = 0.3
 """Seconds after which what nobody has claimed is sent back: a worker that waits for it claims it at once."""
 
+BEHIND = 1.0
+"""Seconds for which a claim looks behind what is not due yet; a long poll looks further."""
+
 LAST_LOOK = 0.1
 """Seconds that a claim waits for the answer to a long poll before it says that there is nothing: a burst ends then."""
 
@@ -86,7 +89,8 @@ class Intake:
                 futures: list[asyncio.Future[Any]] = [woken, *polls]
                 done, _ = await asyncio.wait(futures, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             for poll in done & set(polls):
-                poll.result()
+                if not poll.cancelled():  # by a driver that ends
+                    poll.result()
         finally:
             self._waiters.subtract(queues)
 
@@ -156,7 +160,15 @@ class Intake:
         return came
 
     async def _receive(self, queue: str, most: int, hidden: int, wait: int = 0) -> list[Delivery]:
-        """One call; what is not due yet is sent on its way again."""
+        """What is there; what is not due yet is sent on its way again, and what stands behind it is asked for."""
+        began = self._loop.time()
+        while True:
+            came, found = await self._receive_once(queue, most, hidden, wait)
+            if found or not came or wait or self._loop.time() - began > BEHIND:
+                return found
+
+    async def _receive_once(self, queue: str, most: int, hidden: int, wait: int) -> tuple[int, list[Delivery]]:
+        """One call: how many messages came, and those of them that are due."""
         now = self._loop.time()
         answer = await self._queues.call(
             "receive_message",
@@ -174,10 +186,7 @@ class Intake:
             for message in answer.get("Messages", [])
         ]
         await self._hop(queue, [each for each in came if isinstance(each, Hop)])
-        found = [each for each in came if isinstance(each, Delivery)]
-        if came and not found and not wait:
-            return await self._receive(queue, most, hidden)  # what is ready may stand behind what is not
-        return found
+        return len(came), [each for each in came if isinstance(each, Delivery)]
 
     async def _hop(self, queue: str, hops: list[Hop]) -> None:
         """Send first, delete second. What fails comes again when its time is over, and hops then."""
@@ -194,7 +203,7 @@ class Intake:
         try:
             lost = await self._outcomes.extend(others, lease)
         except DriverError:
-            self.keep(good)
+            self.keep([each for each in found if now < each.receipt.deadline])  # also what was extended beside it
             raise
         return [each for each in found if each in good or (each in others and each not in lost)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import statistics
 import sys
 import time
@@ -265,12 +266,60 @@ async def test_what_waiting_does_not_mend_is_a_mistake_of_the_configuration(
     assert ":asyncdq@" not in str(caught.value)
 
 
-async def test_a_database_in_another_encoding_is_refused(queue_url: str, admin: Admin) -> None:
+@pytest.mark.parametrize("options", ["", "pooler=true", "pooler=false"])
+async def test_a_database_in_another_encoding_is_refused(options: str, queue_url: str, admin: Admin) -> None:
     await admin.execute("drop database if exists latin")
     await admin.execute("create database latin encoding 'LATIN1' locale 'C' template template0")
     with pytest.raises(ConfigurationError, match="another encoding than UTF8"):
-        await PostgresDriver(urlsplit(queue_url)._replace(path="/latin").geturl()).connect()
+        await PostgresDriver(urlsplit(queue_url)._replace(path="/latin", query=options).geturl()).connect()
     await admin.execute("drop database latin")
+
+
+async def test_a_host_that_is_silent_does_not_hide_the_next_one(queue_url: str) -> None:
+    parts = urlsplit(queue_url)
+    secret, _, place = parts.netloc.rpartition("@")
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        both = parts._replace(netloc=f"{secret}@127.0.0.1:{port},{place}").geturl()
+        async with PostgresDriver(both) as driver:
+            await driver.setup()
+            assert await driver.enqueue([message("a")]) == []
+
+
+async def test_renewals_and_outcomes_side_by_side_do_not_lock_each_other_out(
+    driver: PostgresDriver, admin: Admin
+) -> None:
+    counting = "select deadlocks from pg_stat_database where datname = current_database()"
+    before = await admin.fetchval(counting)
+    for number in range(10):
+        await driver.enqueue([message(f"{number:03}-{n:03}") for n in range(300)])
+        held = await claim(driver)
+        shuffled = random.Random(number).sample(held, len(held))
+        parts = [shuffled[start : start + 60] for start in range(0, 300, 60)]
+        outcomes = [driver.settle([(each, Done()) for each in part]) for part in parts]
+        await asyncio.gather(driver.extend(held, 60), *outcomes)
+    await driver.disconnect()  # what its sessions have counted is known when they end
+    assert await admin.fetchval(counting) == before
+
+
+async def test_a_lock_timeout_of_the_role_is_worth_another_try(
+    driver: PostgresDriver, queue_url: str, admin: Admin
+) -> None:
+    await admin.execute("drop role if exists hasty; create role hasty superuser login password 'hasty'")
+    await admin.execute("alter role hasty set lock_timeout = '200ms'")
+    place = urlsplit(queue_url).netloc.rpartition("@")[2]
+    async with PostgresDriver(f"postgresql://hasty:hasty@{place}/asyncdq", timeout=5) as hasty:
+        async with admin.transaction():
+            await admin.execute("lock table task_queue in access exclusive mode")
+            with pytest.raises(ConnectionLost):
+                await hasty.enqueue([message("a")])
+        assert await hasty.enqueue([message("b")]) == []
+    await admin.execute("drop role hasty")
 
 
 async def test_a_password_may_hold_what_urls_are_made_of(queue_url: str, admin: Admin) -> None:

@@ -439,3 +439,74 @@ async def test_drivers_of_two_exchange_names_do_not_see_each_other(url: str) -> 
         await driver.enqueue([message("a")])
         assert await other.dequeue({"work": 1}, 1, LONG) == []
         assert ids(await claim(driver)) == ["a"]
+
+
+async def test_a_rung_that_an_operator_deletes_costs_no_lease(driver: RabbitMQDriver, url: str, channel: Any) -> None:
+    await driver.enqueue([message(f"{number}") for number in range(3)])
+    first, second, *rest = await claim(driver, 3)
+    assert await driver.settle([(first, Again(1.0, counted=True))]) == []
+    await channel.queue_delete(f"{exchange(url)}:delay:3")
+    assert await driver.settle([(second, Again(1.0, counted=True))]) == []
+    assert await driver.extend(rest, LONG) == []
+
+
+async def test_an_exchange_that_an_operator_deletes_is_declared_again(
+    driver: RabbitMQDriver, url: str, channel: Any
+) -> None:
+    await driver.enqueue([message("a")])
+    await channel.exchange_delete(exchange(url))
+    with suppress(DriverError):
+        await driver.enqueue([message("b")])
+    assert await driver.enqueue([message("c")]) == []
+
+
+async def test_what_is_given_back_from_the_shelf_does_not_come_back_at_once(driver: RabbitMQDriver) -> None:
+    await driver.enqueue([message(f"{number:02}") for number in range(40)])
+    running, began = await claim(driver, 5), list[str]()
+    for _ in range(4):
+        await asyncio.sleep(1.6)  # longer than what nobody has asked for may lie on the shelf
+        await driver.settle([(running.pop(0), Done())])
+        running += (taken := await claim(driver, 1))
+        began += ids(taken)
+    late = [id for id in began if int(id) > 20]
+    assert late == []  # each shelf-full that is given back goes to the end; with every outcome one, it would be here
+
+
+async def test_the_timeout_of_a_call_on_an_old_connection_leaves_the_new_one(url: str) -> None:
+    async with Proxy(url) as proxy, RabbitMQDriver(proxy.url, timeout=2.0) as driver:
+        await driver.enqueue([message(f"{number}") for number in range(3)])
+        await claim(driver, 1)
+        proxy.forget()
+        early = asyncio.create_task(driver.stats("work"))
+        await asyncio.sleep(0.9)  # so that it hangs when the first one has given up, and another connection is used
+        late = asyncio.create_task(driver.stats("work"))
+        await asyncio.wait([early])
+        held: list[Delivery] = []
+        async with asyncio.timeout(LONG):
+            while not held:
+                with suppress(ConnectionLost):
+                    held = await driver.dequeue({"work": 1}, 1, LONG)
+        await asyncio.wait([late])
+        assert await driver.extend(held, LONG) == []
+
+
+async def test_a_broker_that_reads_nothing_holds_up_no_disconnect(url: str) -> None:
+    async with Proxy(url) as proxy:
+        driver = RabbitMQDriver(proxy.url, timeout=1.5)
+        await driver.connect()
+        await driver.enqueue([message("a")])
+        proxy.stall()
+        with pytest.raises(ConnectionLost):
+            await driver.enqueue([Message(f"{number}", "work", bytes(7 * 2**20)) for number in range(4)])
+        async with asyncio.timeout(8):
+            await driver.disconnect()
+
+
+async def test_a_counter_that_no_header_can_hold_is_none(driver: RabbitMQDriver, url: str, channel: Any) -> None:
+    await driver.enqueue([message("good")])
+    odd = aiormq.spec.Basic.Properties(correlation_id="odd", headers={"attempt": 2**63 - 1, "lost": 2**62})
+    await channel.basic_publish(b"body", exchange=exchange(url), routing_key="work", properties=odd)
+    taken = await claim(driver, 2)
+    assert sorted((each.id, each.attempt) for each in taken) == [("good", 1), ("odd", 1)]
+    outcomes = [(each, Dead("attempts") if each.id == "odd" else Done()) for each in taken]
+    assert await driver.settle(outcomes) == []

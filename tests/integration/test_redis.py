@@ -12,14 +12,18 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
+from asyncdq import Client
 from asyncdq.drivers.redis import RedisDriver
+from asyncdq.drivers.redis_link import explain, plain
 from asyncdq.errors import ConfigurationError, ConnectionLost, DriverError
-from asyncdq.message import Dead, Delivery, Done, Message
+from asyncdq.message import Call, CallOptions, Dead, Delivery, Done, Message
 from asyncdq.settings import load
 from tests.servers import Server, private
 from tests.servers.fixtures import new_store, skip_unless_selected
@@ -566,3 +570,94 @@ def test_the_command_line_works_a_queue_and_shows_it(url: str, tmp_path: Path) -
     assert "ZeroDivisionError" in run("dead", "list", "default")
     run("dead", "delete", "default", "--all", "--yes")
     assert tell(url, "KEYS", "*") == []
+
+
+IN_SCRIPT = "Error running script (call to f_0123): @user_script:14: @user_script: 14: -"
+"""How 6.2 begins what it says of a command that a script was refused."""
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("MISCONF Redis is configured to save RDB snapshots, but it cannot", ConnectionLost),
+        ("READONLY You can't write against a read only replica.", ConnectionLost),
+        ("OOM command not allowed when used memory > 'maxmemory'.", DriverError),
+    ],
+)
+def test_what_an_old_server_says_in_a_script_is_understood(said: str, kind: type[DriverError]) -> None:
+    address = RedisDriver("redis://localhost")._address
+    assert type(explain(plain(ResponseError(IN_SCRIPT + said)), address)) is kind
+
+
+def connections_to(url: str) -> int:
+    """How many this process has to the server at this URL."""
+    port = urlsplit(url).port
+    return sum(bool(each.raddr) and each.raddr.port == port for each in psutil.Process().net_connections("tcp"))
+
+
+async def test_what_could_not_be_sent_in_time_keeps_no_connection_open(url: str) -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with Proxy(url) as proxy, RedisDriver(proxy.url, timeout=0.5) as driver:
+        for name in "bcd":
+            await driver.enqueue([message(f"before {name}")])
+            proxy.stall()
+            with pytest.raises(ConnectionLost):
+                await driver.enqueue([message(name, body=bytes(12 * 2**20))])
+        assert await driver.enqueue([message("e")]) == []
+        assert connections_to(proxy.url) <= 2
+    await until(lambda: connections_to(proxy.url) == 0)
+    assert complaints == []
+
+
+@pytest.mark.slow
+async def test_a_connection_that_was_forgotten_while_it_was_quiet_costs_no_call(url: str) -> None:
+    async with Proxy(url) as proxy, RedisDriver(proxy.url, timeout=3.0) as driver:
+        await driver.enqueue([message("a")])
+        await asyncio.sleep(15.5)  # longer than a connection is used without a question
+        proxy.forget()
+        assert await driver.enqueue([message("b")]) == []
+
+
+async def test_a_queue_that_is_waited_for_twice_disturbs_nobody(driver: RedisDriver) -> None:
+    waiter = await listening(driver)
+    await driver.wait(["other", "other"], 0.2)
+    assert not waiter.done()
+    await driver.enqueue([message("a")])
+    async with asyncio.timeout(0.8):
+        await waiter
+
+
+async def test_a_cancelled_connect_ends_at_once_and_leaves_nothing() -> None:
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(mute, "127.0.0.1", 0) as server:
+        driver = RedisDriver(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout=20.0)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await driver.connect()
+        assert [task for task in asyncio.all_tasks() if task.get_name() == "asyncdq-redis"] == []
+
+
+@pytest.fixture
+def visitor(url: str) -> Iterator[str]:
+    """A URL for a user who may write to the queue `mail` only, and publish nothing."""
+    parts, database = urlsplit(url), urlsplit(url).path
+    user = f"visitor{parts.path.strip('/')}"
+    tell(url, "ACL", "SETUSER", user, "on", ">secret-enough", "~{asyncdq:mail}:*", "resetchannels", "+@all")
+    yield f"redis://{user}:secret-enough@{parts.hostname}:{parts.port}{database}"
+    tell(url, "ACL", "DELUSER", user)
+
+
+async def test_what_was_stored_beside_a_queue_that_is_forbidden_is_named(visitor: str) -> None:
+    async with RedisDriver(visitor) as driver:
+        with pytest.raises(DriverError, match="does not let this user") as caught:
+            await driver.enqueue([message("a", "mail"), message("b", "other")])
+        assert [each.id for each in caught.value.stored] == ["a"]
+    async with Client(visitor) as client:
+        calls = [Call[None]("nobody", (), {}, CallOptions(queue=queue)) for queue in ("mail", "other", "mail")]
+        results = await asyncio.gather(*(client.send([call]) for call in calls), return_exceptions=True)
+        assert [isinstance(result, ConfigurationError) for result in results] == [False, True, False]
+        assert (await client.driver.stats("mail")).ready == 3

@@ -8,11 +8,13 @@ import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from asyncdq.drivers.sqlite import SQLiteDriver
+from asyncdq.drivers.sqlite_file import DatabaseFile
 from asyncdq.errors import ConfigurationError, ConnectionLost, DriverError
 from asyncdq.message import Delivery, Done, Message
 
@@ -392,3 +394,64 @@ async def test_synchronous_reaches_the_database(tmp_path: Path, synchronous: str
             return found
 
         assert await driver._session.writer.submit(read) == level
+
+
+async def test_a_wait_whose_time_is_over_in_the_moment_of_a_disconnect_leaves_no_socket(tmp_path: Path) -> None:
+    driver = SQLiteDriver(tmp_path / "queue.db")
+    await driver.connect()
+    await driver.setup()
+    await driver.enqueue([Message("a", "work", b"", delay=0.1)])
+    waiting = asyncio.create_task(driver.wait(["work"], 0.5))
+    await until(lambda: (tmp_path / "queue.db-wake").exists())
+    ending = asyncio.create_task(driver.disconnect())
+    asyncio.get_running_loop().call_soon(time.sleep, 0.15)  # the event loop is busy, and then finds both in one turn
+    await ending
+    await waiting
+    assert os.listdir(tmp_path) == ["queue.db"]
+
+
+async def test_an_enqueue_to_many_queues_wakes_those_who_wait_for_any(driver: SQLiteDriver) -> None:
+    names = [f"{number:064}" for number in range(150)]
+    async with SQLiteDriver(driver.path or "") as producer:
+        waiting = asyncio.create_task(driver.wait([names[-1]], 30))
+        await until(lambda: os.path.exists(f"{driver.path}-wake"))
+        began = time.monotonic()
+        await producer.enqueue([Message(f"{number}", name, b"") for number, name in enumerate(names)])
+        await waiting
+        assert time.monotonic() - began < 0.9  # sooner than the waiter's own next look
+
+
+async def test_a_long_queue_is_purged_whole_and_others_get_their_turns_meanwhile(driver: SQLiteDriver) -> None:
+    for start in range(0, 25_000, 1_000):
+        await driver.enqueue([Message(f"{number}", "long", b"") for number in range(start, start + 1_000)])
+    purging = asyncio.create_task(driver.purge("long"))
+    await until(lambda: purging.done() or driver.path is None or count(driver, "long") < 25_000)
+    assert not purging.done()
+    async with SQLiteDriver(driver.path or "") as other:
+        await other.enqueue([message("a")])
+    assert await purging == 25_000
+    assert (count(driver, "long"), count(driver, "work")) == (0, 1)
+
+
+def count(driver: SQLiteDriver, queue: str) -> int:
+    """As another process sees it."""
+    with closing(sqlite3.connect(driver.path or "")) as connection:
+        (found,) = connection.execute("select count(*) from task_queue where queue = ?", (queue,)).fetchone()
+        return int(found)
+
+
+async def test_a_file_that_cannot_be_seen_for_a_while_is_a_lost_connection(
+    driver: SQLiteDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.stat
+
+    def unseen(path: str | Path, **options: bool) -> os.stat_result:
+        if str(path).startswith(str(driver.path)):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, **options)
+
+    file = DatabaseFile(Path(driver.path or ""), "normal")
+    monkeypatch.setattr(os, "stat", unseen)
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    assert isinstance(file.explain(error), ConnectionLost)

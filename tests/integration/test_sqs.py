@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +253,51 @@ async def test_many_letters_are_hidden_for_as_long_as_it_may_take_to_read_them(
     assert [letter.id for letter in await seen.dead("work", 9)] == ["a"]
     asked = [asked for operation, asked in watched.calls if operation == "receive_message"]
     assert {each["VisibilityTimeout"] for each in asked} == {200}
+
+
+async def test_a_list_of_letters_that_fails_hides_none_of_them(seen: SQSDriver, watched: Watched) -> None:
+    await seen.enqueue([message(f"{number}") for number in range(60)])
+    held = await claim(seen, 60)
+    for start in range(0, 60, 20):
+        assert await seen.settle([(each, Dead("rejected")) for each in held[start : start + 20]]) == []
+
+    async def lost() -> Any:
+        raise OSError("the network is away")
+
+    watched.calls.clear()
+    watched.meddle = lambda operation, _: (
+        lost() if operation == "receive_message" and watched.count()["receive_message"] == 4 else None
+    )
+    with pytest.raises(ConnectionLost):
+        await seen.dead("work", 1_000)
+    watched.meddle = lambda operation, asked: None
+    assert len(await seen.dead("work", 1_000)) == 60
+
+
+async def test_what_a_poll_brought_beside_what_could_not_be_extended_comes_soon_and_is_not_lost(
+    seen: SQSDriver, watched: Watched, driver: SQSDriver
+) -> None:
+    await seen.dequeue({"work": 10}, 10, 20.0)  # so that a poll asks for as many
+    waiting = asyncio.create_task(seen.wait(["work"], SOON))
+    await driver.enqueue([message(f"{number}") for number in range(6)])
+    await waiting
+    tries = 4
+
+    def one_fails(operation: str, asked: Asked) -> Awaitable[Any] | None:
+        nonlocal tries
+        if operation != "change_message_visibility_batch" or not tries:
+            return None
+        tries -= 1
+        return throttled(Watched(watched.client), operation, asked)
+
+    watched.meddle = one_fails
+    taken: list[Delivery] = []
+    async with asyncio.timeout(10):
+        while len(taken) < 6:
+            with suppress(ConnectionLost):
+                taken += await seen.dequeue({"work": 10}, 10, 20.0)
+            taken += await driver.dequeue({"work": 10}, 10, 20.0)
+    assert {each.lost for each in taken} == {0}
 
 
 async def test_what_comes_while_a_driver_ends_is_there_for_the_next(url: str, driver: SQSDriver) -> None:

@@ -48,6 +48,22 @@ async def test_an_ended_lease_is_claimed_together_with_what_is_ready(driver: Bas
 
 
 @needs("ends_leases")
+@pytest.mark.parametrize("turned", [False, True], ids=["old-first", "new-first"])
+async def test_of_two_leases_of_one_message_in_a_batch_the_old_one_counts_for_nothing(
+    driver: BaseDriver, turned: bool
+) -> None:
+    await put(driver, "a")
+    old = await claim_one(driver, lease=0.1)
+    new = await claim_one(driver)
+    both = [new, old] if turned else [old, new]
+    assert await driver.extend(both, 60) == [old]
+    outcomes: list[Outcome] = [Done() if delivery is new else Dead("rejected") for delivery in both]
+    assert await driver.settle(list(zip(both, outcomes, strict=True))) == [old]
+    assert await letters(driver).dead("work", 9) == []
+    assert await take_now(driver) == []
+
+
+@needs("ends_leases")
 async def test_an_extended_lease_outlives_its_first_end(driver: BaseDriver) -> None:
     await put(driver, "a")
     delivery = await claim_one(driver, lease=0.1)
