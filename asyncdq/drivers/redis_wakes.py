@@ -54,11 +54,11 @@ class Wakes:
         if self._reader is None:
             self._link, self._heard = self._loop.create_future(), {}
             self._reader = start_soon(self._read(self._link), name="asyncdq-redis-wakes")
-        opening = self._link
+        opening, reader = self._link, self._reader
         # Never awaited alone: a waiter that is cancelled would cancel it for all.
         await asyncio.wait([opening])
         link = _result(opening)
-        if self._reader is None or opening is not self._link:  # it broke at once, and others may have begun anew
+        if self._reader is not reader or self._link is not opening:  # it broke at once, and others may have begun anew
             raise ConnectionLost(f"the subscription at {self._address} broke")
         channels = list(dict.fromkeys(self._keys.channel(queue) for queue in queues))
         if new := [channel for channel in channels if channel not in self._heard]:
