@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from .. import __version__
@@ -103,6 +104,7 @@ def _build(settings: Settings) -> Worker:
         visibility_timeout=settings.task_defaults_visibility_timeout,
         process_pool_size=settings.process_pool_size,
         process_pool_max_tasks_per_child=settings.process_pool_max_tasks_per_child,
+        process_pool_initializer=partial(logs.configure, settings.log_level, settings.log_format),
         claim_ahead=None if settings.claim_ahead == "auto" else settings.claim_ahead,
         retry=RetryPolicy(
             max_attempts=settings.task_defaults_max_attempts,

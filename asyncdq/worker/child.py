@@ -36,11 +36,15 @@ _PR_SET_PDEATHSIG = 1
 _numbers = count(1)  # of calls, in all jobs of this process
 
 
-def serve(sock: socket.socket, pair: tuple[socket.socket, ...], worker: int) -> None:
+def serve(
+    sock: socket.socket, pair: tuple[socket.socket, ...], worker: int, initializer: Callable[[], object] | None
+) -> None:
     """Run the jobs that come through `sock` until it is closed; die with the process `worker`."""
     _die_with(worker)
     _leave_the_terminal()
     _write_by_lines()
+    if initializer is not None:
+        initializer()
     own = os.getpid()
     # EOFError, OSError: the worker closed its end, or is gone, and nobody waits for what is left.
     with suppress(EOFError, OSError), closing(Grants(*pair)) as grants, closing(ProcessEnd(sock)) as pipe:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import pickle
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import ConfigurationError
@@ -29,6 +31,7 @@ class Config:
     retry: RetryPolicy
     timeout: float | None
     attempts_cap: int | None = None
+    process_pool_initializer: Callable[[], object] | None = None
 
     def __post_init__(self) -> None:
         if not self.queues:
@@ -41,6 +44,7 @@ class Config:
         _at_least("max_tasks", self.max_tasks, 1)
         _at_least("process_pool_size", self.process_pool_size, 0)
         _at_least("process_pool_max_tasks_per_child", self.process_pool_max_tasks_per_child, 1)
+        _crosses("process_pool_initializer", self.process_pool_initializer)
         _at_least("claim_ahead", self.claim_ahead, 0)
         _at_least("attempts_cap", self.attempts_cap, 1)
         _seconds("heartbeat_interval", self.heartbeat_interval, 0.01)
@@ -52,6 +56,17 @@ class Config:
 def _at_least(name: str, value: int | None, least: int) -> None:
     if value is not None and (type(value) is not int or value < least):
         raise ConfigurationError(f"{name} is a whole number, {least} or more, not {value!r}")
+
+
+def _crosses(name: str, value: Callable[[], object] | None) -> None:
+    if value is None:
+        return
+    try:
+        pickle.dumps(value)
+    except Exception as error:  # whatever its parts raise
+        raise ConfigurationError(f"{name} cannot be sent to a process: {error}; define it at module level") from error
+    if not callable(value):
+        raise ConfigurationError(f"{name} is a function without parameters, not {value!r}")
 
 
 def _seconds(name: str, value: float | None, least: float) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from .. import serializers
 from ..client import Client
@@ -31,7 +32,7 @@ LAST_OUTCOMES = 10.0  # seconds that a worker which ends tries to write its last
 class Machine:
     """What a worker takes from the machine it runs on: how a process starts, and what watches the event loop."""
 
-    start: Callable[[], PoolProcess] = PoolProcess
+    start: Callable[..., PoolProcess] = PoolProcess
     watch: Callable[[float, NameOf], AbstractContextManager[object]] = Watchdog
 
 
@@ -69,7 +70,9 @@ async def assemble(
         stack.callback(threads.shutdown, wait=False, cancel_futures=True)
         size = _cpus() if config.process_pool_size is None else config.process_pool_size
         recycled = config.process_pool_max_tasks_per_child
-        pool = ProcessPool(size, max_tasks_per_child=recycled, sender=client, start=machine.start)
+        initializer = config.process_pool_initializer
+        start = machine.start if initializer is None else partial(machine.start, initializer)
+        pool = ProcessPool(size, max_tasks_per_child=recycled, sender=client, start=start)
         stack.push_async_callback(pool.close)
         readers = [*map(serializers.load, ("msgpack", "json")), client.serializer]
         executor = Executor(threads, pool, {reader.content_type: reader for reader in readers})

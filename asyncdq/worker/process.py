@@ -38,7 +38,7 @@ class PoolProcess:
     on_free: Callable[[PoolProcess], None]
     short = 0.1  # seconds: what runs longer gains nothing from a job that is ready behind it
 
-    def __init__(self) -> None:
+    def __init__(self, initializer: Callable[[], object] | None = None) -> None:
         """Start it, in the thread of the event loop: the kernel ends it when the thread that started it ends."""
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.booting = True
@@ -58,7 +58,7 @@ class PoolProcess:
             undo.callback(self._socket.close)
             self._grants = Grants()
             undo.callback(self._grants.close)
-            given = (theirs, self._grants.pair, os.getpid())
+            given = (theirs, self._grants.pair, os.getpid(), initializer)
             self._process = _SPAWN.Process(target=serve, args=given, name="asyncdq-process")
             _start_quietly(self._process)
             undo.pop_all()

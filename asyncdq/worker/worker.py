@@ -8,7 +8,7 @@ import secrets
 import signal
 import socket
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AsyncExitStack, contextmanager, suppress
 
 from .. import context, drivers, serializers
@@ -47,6 +47,8 @@ class Worker:
     visibility_timeout  seconds after which others take over when this worker dies
     process_pool_size   processes for tasks with process=True, started when first needed; default: the CPUs
     process_pool_max_tasks_per_child  replace a process after so many tasks
+    process_pool_initializer  a function that each process calls before its first task, such as to set up its logging;
+                        found by its module and name, so it stands at module level (or is a `partial` of one)
     claim_ahead         tasks to claim beyond the slots; default: as many as will find a slot within 15 ms, at most
                         as many as slots, or 1,024 if that is more (256 on SQLite and RabbitMQ), about 16 MiB of
                         bodies, and what ran in half a second lately; none while more tasks with one attempt come
@@ -77,6 +79,7 @@ class Worker:
         visibility_timeout: float = 60.0,
         process_pool_size: int | None = None,
         process_pool_max_tasks_per_child: int | None = None,
+        process_pool_initializer: Callable[[], object] | None = None,
         claim_ahead: int | None = None,
         retry: RetryPolicy | None = None,
         timeout: float | None = None,
@@ -106,6 +109,7 @@ class Worker:
             visibility_timeout=visibility_timeout,
             process_pool_size=process_pool_size,
             process_pool_max_tasks_per_child=process_pool_max_tasks_per_child,
+            process_pool_initializer=process_pool_initializer,
             claim_ahead=claim_ahead,
             retry=retry or RetryPolicy(),
             timeout=timeout,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import hashlib
+import logging
 import os
 import time
 from contextlib import AbstractContextManager
@@ -291,3 +292,9 @@ async def cancel_itself() -> None:
         assert job is not None
         job.cancel()
         await asyncio.sleep(600)  # cancelled at once
+
+
+@task(process=True)
+def log_in_process(text: str) -> None:
+    """Say this through the logging module."""
+    logging.getLogger("jobs").info(text)

@@ -169,6 +169,8 @@ def test_a_decorated_coroutine_function_is_a_coroutine_task() -> None:
         {"concurrency": 2.5},
         {"visibility_timeout": "5"},
         {"max_tasks": 1.5},
+        {"process_pool_initializer": 5},
+        {"process_pool_initializer": lambda: None},
         {"serializer": object()},
         {"queues": []},
         {"queues": ["a", "a"]},

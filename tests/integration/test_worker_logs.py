@@ -33,6 +33,14 @@ async def test_each_event_of_a_task_is_one_line_of_text(site: Site) -> None:
     assert "buried (attempts): ValueError: as it was told" in burial
 
 
+async def test_what_a_process_task_logs_is_a_line_like_the_others(site: Site) -> None:
+    await site.enqueue([jobs.log_in_process.bind("from a process")])
+    worker = site.start("--burst", "--log-format", "json", "--process-pool-size", "1")
+    assert await worker.exited() == 0
+    (line,) = [line for line in worker.events() if line["message"] == "from a process"]
+    assert (line["level"], line["logger"]) == ("info", "jobs")
+
+
 async def test_each_event_of_a_task_is_one_object_of_json(site: Site) -> None:
     good, bad = await site.enqueue([jobs.fail_until.bind(2), jobs.fail.bind()])
     worker = site.start("--burst", "-v", "debug", "--log-format", "json")
