@@ -34,6 +34,9 @@ Unroutable = pika.PublishError
 
 _BROKEN = (pika.AMQPError, ConnectionError, OSError, RuntimeError, StopAsyncIteration)
 
+_CLOSED = "Connection.Close"
+"""In the error of a connection that the server closes while it is opened; why is not there."""
+
 # What it says there we raise as errors, with the words that help; a worker would else show each lost
 # connection several times, with a traceback. Who wants to read it sets a level.
 for _name in ("aiormq.connection", "aiormq.channel"):
@@ -155,11 +158,16 @@ class Opened:
 
 
 class Link:
-    """A connection that is opened when it is needed, and again after it broke. Of one event loop."""
+    """A connection that is opened when it is needed, and again after it broke. Of one event loop.
 
-    def __init__(self, address: Address, timeout: float) -> None:
+    `beside` is another one to the same broker: what has let one in will let the other in, at least later.
+    """
+
+    def __init__(self, address: Address, timeout: float, beside: Link | None = None) -> None:
         self.address = address
         self.timeout = timeout
+        self._beside = beside
+        self._was_let_in = False
         self._opened: Opened | None = None
         self.discards = 0
         self._opening = asyncio.Lock()
@@ -169,8 +177,21 @@ class Link:
         """The connection. Raises `ConfigurationError` if trying again makes no sense."""
         async with self._opening:
             if self._opened is None or not self._opened.alive:
-                self._opened = await _open(self.address)
+                try:
+                    self._opened = await _open(self.address)
+                except _BROKEN as error:
+                    if _CLOSED in str(error) and self.was_let_in:
+                        here = f"the RabbitMQ at {self.address}"
+                        text = f"{here} closes connections while they are opened: at a limit of their number, perhaps"
+                        raise ConnectionLost(text) from error
+                    raise
+                self._was_let_in = True
             return self._opened
+
+    @property
+    def was_let_in(self) -> bool:
+        """Whether user, password and virtual host are right: they were."""
+        return self._was_let_in or (self._beside is not None and self._beside.was_let_in)
 
     def discard(self, only: Opened | None = None) -> None:
         """Use another connection from now on: this one does not answer. With `only`, unless it is not that one."""
@@ -243,7 +264,7 @@ def explain(error: BaseException, address: Address) -> AsyncdqError:
     text = str(error)
     if isinstance(error, (pika.AuthenticationError, pika.ProbableAuthenticationError)):
         return ConfigurationError(f"the RabbitMQ at {address} refuses this user and password")
-    if "Connection.Close" in text or "NOT_ALLOWED" in text:
+    if _CLOSED in text or "NOT_ALLOWED" in text:
         return ConfigurationError(f"the RabbitMQ at {address} does not let this user into this virtual host")
     if isinstance(error, Unroutable):
         return DriverError("RabbitMQ has no queue for this message any more, and did not store it: enqueue it again")

@@ -36,7 +36,8 @@ class RabbitMQSession(Session):
 
 def opened(address: Address, names: Names, timeout: float, prefetch: int) -> RabbitMQSession:
     """A new one; its connections open when they are needed."""
-    consuming, publishing = Link(address, timeout), Link(address, timeout)
+    consuming = Link(address, timeout)
+    publishing = Link(address, timeout, beside=consuming)
     declares = Topology(names)
     publisher = Publisher(publishing, declares, names)
     return RabbitMQSession(

@@ -237,6 +237,8 @@ class RedisDriver(SessionDriver[_Session]):
     async def dead(self, queue: str, limit: int, after: str | None = None) -> list[DeadLetter]:
         """Up to `limit` dead letters, the oldest first; from the first if `after` is unknown."""
         wire = self._here().wire("manage")
+        if limit <= 0:  # to Redis, -1 is the last one
+            return []
         arguments = [b"%d" % limit, (after or "").encode()]
         page = await wire.run(scripts.LETTERS, self._keys.of(scripts.LETTERS, queue), arguments)
         return [letter(queue, id.decode(), value) for id, value in zip(page[::2], page[1::2], strict=True)]

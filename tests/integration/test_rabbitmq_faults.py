@@ -115,6 +115,22 @@ async def test_a_broker_that_is_short_of_memory_takes_nothing_and_says_so(own_se
         await ready_again(driver)
 
 
+async def test_a_limit_of_connections_is_waited_out_by_who_was_let_in_before(own_server: Server) -> None:
+    if not isinstance(own_server, Native):
+        pytest.skip("needs rabbitmqctl on this machine")
+    async with RabbitMQDriver(own_server.url, timeout=1.5) as driver:
+        await driver.wait(["work"], 0.1)  # it consumes, and has not published yet
+        control(own_server.url, "set_vhost_limits", "-p", "/", '{"max-connections": 0}')
+        control(own_server.url, "close_all_connections", "maintenance")
+        with pytest.raises(ConnectionLost):
+            await driver.enqueue([message("a")])
+        with pytest.raises(ConnectionLost):
+            await driver.dequeue({"work": 1}, 1, LONG)
+        control(own_server.url, "clear_vhost_limits", "-p", "/")
+        await driver.enqueue([message("b")])
+        assert [each.id for each in await claim(driver)] == ["b"]
+
+
 async def test_the_permissions_of_the_documentation_are_enough(own_server: Server) -> None:
     if not isinstance(own_server, Native):
         pytest.skip("needs rabbitmqctl on this machine")

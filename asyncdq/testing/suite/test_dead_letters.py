@@ -105,6 +105,11 @@ async def test_a_page_begins_behind_the_letter_before_it(driver: BaseDriver) -> 
     assert await page(driver, 2, after="a") == []
 
 
+async def test_a_page_of_no_letters_is_empty(driver: BaseDriver) -> None:
+    await bury(driver, "a")
+    assert await page(driver, 0) == []
+
+
 async def test_paging_finds_each_letter_once_when_all_died_at_the_same_time(driver: BaseDriver) -> None:
     names = [f"{number}" for number in range(10)]
     await put(driver, *names)
