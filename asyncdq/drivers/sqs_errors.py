@@ -39,7 +39,6 @@ _SETUP = {
     "NoCredentialsError": "no AWS credentials are found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a"
     " profile or role (an emulator takes any value)",
     "PartialCredentialsError": "the AWS credentials are incomplete: set both the key and the secret",
-    "CredentialRetrievalError": "the AWS credentials cannot be read: check the profile and its process",
     "ProfileNotFound": "there is no such AWS profile: check AWS_PROFILE",
     "NoRegionError": "no AWS region is given",
     "InvalidRegionError": "there is no such AWS region",
@@ -76,6 +75,9 @@ def failure(error: Exception, operation: str, where: str) -> AsyncdqError:
     kind = type(error).__name__
     if kind in _SETUP:
         return ConfigurationError(f"{where}: {_SETUP[kind]}")
+    if kind == "CredentialRetrievalError":  # from a role or a process: it fails now and then, and a worker goes on
+        said = _line(str(error))
+        return ConnectionLost(f"{where}: the AWS credentials cannot be read, check the profile and its process: {said}")
     if kind == "ParamValidationError" or isinstance(error, (ValueError, TypeError)):
         return ConfigurationError(f"{where}: {operation} is given something impossible: check the options ({kind})")
     if isinstance(error, TimeoutError):

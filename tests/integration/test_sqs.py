@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from asyncdq.drivers.sqs import SQSDriver
 from asyncdq.drivers.sqs_address import split
 from asyncdq.drivers.sqs_batches import MOST
 from asyncdq.drivers.sqs_envelope import LARGEST, Claim, obituary, size
+from asyncdq.drivers.sqs_errors import failure
 from asyncdq.drivers.sqs_outcomes import LONGEST_HOLD, hidden_for
 from asyncdq.errors import ConfigurationError, ConnectionLost, DriverError
 from asyncdq.message import Again, Call, CallOptions, Dead, Delivery, Done, Message, Outcome, QueueStats, Unstarted
@@ -253,6 +255,12 @@ async def test_many_letters_are_hidden_for_as_long_as_it_may_take_to_read_them(
     assert [letter.id for letter in await seen.dead("work", 9)] == ["a"]
     asked = [asked for operation, asked in watched.calls if operation == "receive_message"]
     assert {each["VisibilityTimeout"] for each in asked} == {200}
+
+
+def test_credentials_that_cannot_be_refreshed_for_once_end_no_worker() -> None:
+    errors: Any = import_module("botocore.exceptions")  # which has no types
+    error = errors.CredentialRetrievalError(provider="custom-process", error_msg="timed out")
+    assert type(failure(error, "receive_message", "SQS")) is ConnectionLost
 
 
 async def test_a_list_of_letters_that_fails_hides_none_of_them(seen: SQSDriver, watched: Watched) -> None:
