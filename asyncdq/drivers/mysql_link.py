@@ -27,7 +27,8 @@ knows no time zone and does not end in 2038."""
 
 # One trip. wait_timeout: a client that is frozen inside a transaction loses it. sql_notes: that a table is there
 # already is no news. sql_select_limit and what follows it may be set for people at a terminal, and would lose rows.
-# What is in comments is for MariaDB, or for MySQL, alone.
+# What is in comments is for MariaDB, or for MySQL, alone; the threshold is the length from which a list would become a
+# table, and the plan another, which reads and locks a small table whole.
 _SESSION = """
 set session transaction isolation level read committed;
 set time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES', sql_notes = 0, autocommit = 1, wait_timeout = {idle},

@@ -69,8 +69,7 @@ async def settle(
 def _forget(tables: Tables, receipts: Collection[Receipt]) -> str:
     """A statement that reads no other rows, so that it never waits for their locks.
 
-    "Safe" updates go by a key: this form of delete cannot name one, and would read a small table whole. The threshold
-    is the length from which a list would become a table, and the plan another.
+    "Safe" updates go by a key: this form of delete cannot name one, and would read a small table whole.
     """
     return f"set statement sql_safe_updates = 1 for delete from {tables.tasks} where {ours(receipts, '')} returning seq"
 
