@@ -171,7 +171,7 @@ class Client:
         return asyncio.run_coroutine_threadsafe(self.send(calls), self._loop).result()
 
     @property
-    def elsewhere(self) -> bool:
+    def on_another_loop(self) -> bool:
         """Whether it is open on another event loop than the running one."""
         return self._loop is not None and self._loop is not asyncio._get_running_loop()
 

@@ -32,7 +32,7 @@ _openings: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Client]] = 
 async def current() -> Sender:
     """Inside a task its worker's client, else the one that is open on this loop, else the default one."""
     mine = context.sender.get(None)
-    if isinstance(mine, Client) and mine.elsewhere:
+    if isinstance(mine, Client) and mine.on_another_loop:
         return _Across(mine)
     return mine or opened_on(asyncio.get_running_loop()) or await _default()
 

@@ -14,6 +14,9 @@ from .rabbitmq_wire import Parcel
 
 Failure = AsyncdqError | None
 
+ABREAST = 32
+"""Queues that are declared side by side: one after the other, hundreds of new ones would never be there in time."""
+
 
 class Publisher:
     """Stores messages, all at once and each confirmed. Belongs to the event loop in which it was made."""
@@ -59,8 +62,8 @@ class Publisher:
             await self._wait_until_unblocked(opened)
         async with self._opening:
             queues = list({parcel.queue for parcel in parcels if parcel.exchange})
-            for at in range(0, len(queues), 32):
-                await asyncio.gather(*(self._topology.queue(opened, each) for each in queues[at : at + 32]))
+            for at in range(0, len(queues), ABREAST):
+                await asyncio.gather(*(self._topology.queue(opened, each) for each in queues[at : at + ABREAST]))
             for exchange in {parcel.exchange for parcel in parcels} - {"", self._names.exchange}:
                 await self._topology.ladder(opened, exchange)
             for name in {parcel.key for parcel in parcels if not parcel.exchange}:

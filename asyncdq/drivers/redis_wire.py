@@ -32,11 +32,11 @@ _AT_HAND = 32 * 2**10
 _NOTICED = 4
 """Turns of the event loop in which the end of a connection that has come is noticed; uvloop with TLS takes the most."""
 
-_PATIENCE = 2.0
-"""Seconds in which it answers then, or another connection is opened."""
-
 _IDLE = 15.0
 """Seconds of silence after which a connection is tried before it is used: routers forget what is quiet."""
+
+_PATIENCE = 2.0
+"""Seconds in which it answers then, or another connection is opened."""
 
 
 class Wire:

@@ -38,8 +38,8 @@ class Ahead:
         self._bytes = 0
         self._paused_for = 0
         self._holds_back_until = -math.inf
-        self._pace: float | None = None  # tasks that end in a second; and those that did, when there were enough
-        self._full_pace: float | None = None
+        self._pace: float | None = None  # tasks that end in a second
+        self._full_pace: float | None = None  # those that did when something waited all the time
         self._since, self._ended, self._lasted = -math.inf, 0, False
 
     def room(self, now: float, waiting: bool) -> int:

@@ -254,8 +254,9 @@ class Shift:
             self._unwritten -= 1
             self._refused -= run is None
             if isinstance(verdict.outcome, Unstarted):
-                delay = verdict.outcome.delay and verdict.outcome.delay + self._driver.limits.poll
-                self._goal.ready_again(self._loop.time() + delay)
+                delay = verdict.outcome.delay
+                late = self._driver.limits.poll if delay else 0.0  # as delays may end
+                self._goal.ready_again(self._loop.time() + delay + late)
             most = None if run is None else run.plan.policy.max_attempts
             if run is not None:
                 self._suspicion.ended(run)
