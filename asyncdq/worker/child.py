@@ -94,7 +94,7 @@ def _reply(frame: Frame, pipe: ProcessEnd) -> Frame:
         verdict = _execute(job, relay)
     finally:
         relay.close()
-    return Frame(Kind.VERDICT, pickle.dumps(verdict))
+    return verdict.frame()
 
 
 def _execute(job: Job, relay: Relay) -> Verdict:

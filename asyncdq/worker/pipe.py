@@ -1,7 +1,8 @@
 """The pipe between the worker and a process of its pool: frames of a kind, a number, a length and a pickle.
 
     worker -> process   JOB: a Job; STORED or REFUSED: the answer to CALLS
-    process -> worker   READY, once; then for each JOB any number of CALLS, and VERDICT, UNREADABLE or LATE
+    process -> worker   READY, once; then for each JOB any number of CALLS, and DONE, VERDICT,
+                         UNREADABLE or LATE
 
 A JOB may come while another runs. Then it has a number, and is begun only if the process has a grant for it.
 
@@ -34,13 +35,14 @@ class Kind(IntEnum):
     CALLS = 3  # a list of Calls that the task wants to enqueue
     STORED = 4  # their list of Enqueued
     REFUSED = 5  # the error instead of it
-    VERDICT = 6  # a Verdict
-    UNREADABLE = 7  # the error that reading the Job raised
-    LATE = 8  # nothing: its grant had run out, and it was not begun
+    DONE = 6  # the Verdict of a task that has returned
+    VERDICT = 7  # any other Verdict
+    UNREADABLE = 8  # the error that reading the Job raised
+    LATE = 9  # nothing: its grant had run out, and it was not begun
 
 
 class Frame(NamedTuple):
-    """One message on the pipe; the body is a pickle, read by whom it concerns."""
+    """One message on the pipe; the body is a pickle, but for that of DONE, read by whom it concerns."""
 
     kind: Kind
     body: bytes = b""

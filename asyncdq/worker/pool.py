@@ -264,8 +264,7 @@ def _closed() -> ExecutionError:
 def _verdict(job: Job, reply: Frame) -> Verdict:
     if reply.kind is Kind.LATE:
         return Verdict(Unstarted())
-    content = reply.read()
     if reply.kind is Kind.UNREADABLE:
-        return Verdict(decide(content, job.current.attempt, job.policy, job.roll), one_line(content))
-    verdict: Verdict = content
-    return verdict
+        error = reply.read()
+        return Verdict(decide(error, job.current.attempt, job.policy, job.roll), one_line(error))
+    return Verdict.of(reply)

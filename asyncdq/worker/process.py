@@ -20,7 +20,7 @@ from .child import QUIET, serve
 from .grants import Grants
 from .pipe import Frame, Inbox, Kind, WorkerEnd, refusal
 
-_LAST = frozenset({Kind.VERDICT, Kind.UNREADABLE, Kind.LATE})  # what a process says of a job at the end of it
+_LAST = frozenset({Kind.DONE, Kind.VERDICT, Kind.UNREADABLE, Kind.LATE})  # what a process says at the end of a job
 
 PATIENCE = 3.0  # seconds that a process may take to end by itself after its pipe is closed
 _FITS = 64 * 2**10  # bytes: a task that is interrupted while it reads an answer must not find half of a job before it

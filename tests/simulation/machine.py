@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import math
-import pickle
 import random
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from functools import partial
 from asyncdq import context
 from asyncdq.message import Done
 from asyncdq.retry import decide, one_line
-from asyncdq.task import registry
+from asyncdq.tasks import registry
 from asyncdq.worker.grants import Grants
 from asyncdq.worker.job import Job, Verdict
 from asyncdq.worker.pipe import Frame, Inbox, Kind, WorkerEnd
@@ -123,7 +122,7 @@ class ScriptedProcess(PoolProcess):
         self._span.note(self._span.how)
         verdict = replace(verdict, duration=self._span.seconds)
         self._span = None
-        self._say(Frame(Kind.VERDICT, pickle.dumps(verdict)))
+        self._say(verdict.frame())
         self._pauses = random.random() < 0.5  # the worker may hear that before the process goes on
         self._loop.call_later(0.001 if self._pauses else 0.0, self._resume, context=OUTSIDE)
         self._go_on()
