@@ -20,7 +20,8 @@ from .errors import AsyncdqError
 from .message import Call, Enqueued
 from .retry import RetryPolicy
 from .signals import Reject, Retry, Snooze
-from .task import Task, task
+from .task import Task
+from .tasks import task
 
 if TYPE_CHECKING:
     from .events import EventSubscriber

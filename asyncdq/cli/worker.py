@@ -122,7 +122,7 @@ def _build(settings: Settings) -> Worker:
 
 def _introduce(settings: Settings, worker: Worker, modules: Sequence[str]) -> None:
     """What somebody who reads the log needs to know about this worker. Raises ConfigurationError without tasks."""
-    from ..task import registry
+    from ..tasks import registry
 
     names = sorted(registry())
     if not names:

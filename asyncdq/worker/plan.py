@@ -10,7 +10,8 @@ from ..arguments import Fitter, fitter
 from ..envelope import Envelope
 from ..errors import UnknownTask
 from ..retry import RetryPolicy
-from ..task import Task, registry
+from ..task import Task
+from ..tasks import registry
 from .log import log
 
 OVERRIDES = ("max_attempts", "retry_delay", "timeout", "visibility_timeout")  # what a call may ask for

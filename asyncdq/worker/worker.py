@@ -22,7 +22,7 @@ from ..retry import RetryPolicy
 from ..serializers.base import Serializer
 from ..signing import Keyring
 from ..soon import start_soon
-from ..task import registry
+from ..tasks import registry
 from .config import Config
 from .crew import REAL, Crew, Machine, assemble
 from .log import log

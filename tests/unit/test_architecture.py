@@ -46,8 +46,9 @@ LOW = " ".join(FLOORS)
 FLOORS["testing.*"] = "message errors drivers.base"
 FLOORS["client"] = LOW.replace("drivers.*", "drivers drivers.base")
 FLOORS["default"] = f"{FLOORS['client']} client"
-FLOORS["task"] = "default client retry context message errors signals names ranges arguments"
-FLOORS["worker.*"] = f"{LOW} client default task"
+FLOORS["task"] = "default client retry context message errors"
+FLOORS["tasks"] = "task retry message errors names ranges"
+FLOORS["worker.*"] = f"{LOW} client default task tasks"
 FLOORS["cli.*"] = f"{FLOORS['worker.*']} worker.* __init__"
 FLOORS["__main__"] = "cli.*"
 FLOORS["__init__"] = f"{FLOORS['worker.*']} worker.*"
@@ -172,7 +173,7 @@ PLANTED: list[tuple[Check, str, str]] = [
 RIGHT = {
     "asyncdq/cli/client.py": "from asyncdq import __version__\nfrom ..worker import job\nimport rich",
     "asyncdq/worker/__init__.py": '"""The worker."""',
-    "asyncdq/worker/job.py": '"""Jobs."""\nfrom ..message import Done\nfrom ..task import task',
+    "asyncdq/worker/job.py": '"""Jobs."""\nfrom ..message import Done\nfrom ..tasks import task',
     "asyncdq/__init__.py": "def __getattr__(name):\n    from .worker import job",
     "asyncdq/drivers/sqlite.py": "import sqlite3\nfrom .base import BaseDriver",
     "asyncdq/client.py": "from .drivers import driver_for\nimport io",

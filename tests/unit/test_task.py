@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from asyncdq import task
-from asyncdq.errors import ConfigurationError, DuplicateTask, InvalidCall, InvalidTask
-from asyncdq.task import registry
+from asyncdq.errors import ConfigurationError, InvalidCall, InvalidTask
+from asyncdq.tasks import registry
 
 
 @task(queue="emails", max_attempts=5, retry_delay=30, timeout=300)
@@ -91,25 +91,6 @@ def test_using_changes_what_is_enqueued_and_nothing_else() -> None:
     assert (options.queue, options.delay, options.id) == ("high", 3600, "x1")
     assert send_email.bind("a@example.com").options.queue == "emails"
     assert later.max_attempts == 5
-
-
-def test_two_functions_of_one_name_are_refused_and_both_are_named() -> None:
-    @task(name="test_task.twice")
-    def first() -> None: ...
-
-    with pytest.raises(DuplicateTask, match=r"first.*test_task\.py:\d+.*second.*test_task\.py:\d+"):
-
-        @task(name="test_task.twice")
-        def second() -> None: ...
-
-
-def test_defining_the_same_function_again_replaces_it() -> None:
-    for _ in range(2):
-
-        @task(name="test_task.reloaded")
-        def reloaded() -> None: ...
-
-    assert registry()["test_task.reloaded"] is reloaded
 
 
 def generate() -> Generator[int]:

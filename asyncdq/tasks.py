@@ -1,0 +1,196 @@
+"""The tasks of this process: the decorator `@task` makes them, the registry knows them."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from types import FunctionType, MappingProxyType
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, get_args, overload
+
+from .errors import DuplicateTask, InvalidTask
+from .message import CallOptions
+from .names import check_task
+from .ranges import check_options
+from .retry import Strategy
+from .task import Errors, Task
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+OPTIONS = (
+    "queue",
+    "max_attempts",
+    "retry_delay",
+    "retry_strategy",
+    "retry_max_delay",
+    "retry_jitter",
+    "retry_on",
+    "give_up_on",
+    "timeout",
+    "visibility_timeout",
+    "process",
+)
+"""What `@task` takes, beside `name`."""
+
+_registry: dict[str, Task[..., Any, Any]] = {}
+_loads: dict[str, object] = {}  # by which load of its module a task was defined
+
+
+def registry() -> Mapping[str, Task[..., Any, Any]]:
+    """Every task that has been defined in this process, by name."""
+    return MappingProxyType(_registry)
+
+
+class TaskDecorator(Protocol):
+    """What `@task(...)` with options returns."""
+
+    @overload
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, T]], /) -> Task[P, Coroutine[Any, Any, T], T]: ...
+    @overload
+    def __call__(self, function: Callable[P, T], /) -> Task[P, T, T]: ...
+
+
+@overload
+def task(function: Callable[P, Coroutine[Any, Any, T]], /) -> Task[P, Coroutine[Any, Any, T], T]: ...
+@overload
+def task(function: Callable[P, T], /) -> Task[P, T, T]: ...
+@overload
+def task(
+    *,
+    name: str | None = None,
+    queue: str | None = None,
+    max_attempts: int | None = None,
+    retry_delay: float | None = None,
+    retry_strategy: Strategy | None = None,
+    retry_max_delay: float | None = None,
+    retry_jitter: bool | None = None,
+    retry_on: type[BaseException] | Errors | None = None,
+    give_up_on: type[BaseException] | Errors | None = None,
+    timeout: float | None = None,
+    visibility_timeout: float | None = None,
+    process: bool = False,
+) -> TaskDecorator: ...
+def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """Make a module-level function a task.
+
+    name                the task's name on the wire; default `module.qualname`
+    queue               where it is enqueued; default: the client's default queue
+    max_attempts        executions in total, the first included; default: the worker's (3)
+    retry_delay         seconds before the second attempt; default: the worker's (60)
+    retry_strategy      "fixed" or "exponential" (retry n waits `retry_delay * 2**(n-1)`); default: the worker's
+    retry_max_delay     seconds that an exponential delay never exceeds; default: the worker's (an hour, or
+                        `retry_delay` if that is longer)
+    retry_jitter        spread each delay evenly between its half and its whole; default: the worker's (no)
+    retry_on            errors that are worth another attempt; default: the worker's (all)
+    give_up_on          errors that bury the task at once; default: the worker's (none)
+    timeout             seconds after which an attempt is ended; default: the worker's (none)
+    visibility_timeout  seconds after which another worker takes over when this one dies; the lease is
+                        renewed while the task runs, so it may be far shorter than the task
+    process             run it in the worker's process pool: for work that keeps a CPU busy
+
+    Raises InvalidTask for what cannot be a task, DuplicateTask if the name is taken.
+    """
+
+    def define(function: Callable[..., Any]) -> Task[..., Any, Any]:
+        _check_function(function, options)
+        return _register(_make(function, options))
+
+    return define if function is None else define(function)
+
+
+def _make(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., Any, Any]:
+    name = check_task(options.pop("name", None) or default_name(function))
+    if unknown := options.keys() - OPTIONS:
+        raise InvalidTask(
+            f"@task {name}: there is no option {', '.join(sorted(unknown))}; known are {', '.join(OPTIONS)}"
+        )
+    for key in ("retry_on", "give_up_on"):
+        if options.get(key) is not None:
+            options[key] = _error_types(name, key, options[key])
+    if (strategy := options.get("retry_strategy")) not in (None, *get_args(Strategy)):
+        raise InvalidTask(f"{name}: retry_strategy is 'fixed' or 'exponential', not {strategy!r}")
+    made = Task[..., Any, Any](function, name, options=CallOptions(queue=options.get("queue")), **options)
+    limits = CallOptions(
+        queue=made.queue,
+        max_attempts=made.max_attempts,
+        retry_delay=made.retry_delay,
+        timeout=made.timeout,
+        visibility_timeout=made.visibility_timeout,
+    )
+    check_options(limits, f"@task {name}", InvalidTask)
+    check_options(CallOptions(retry_delay=made.retry_max_delay), f"@task {name}: retry_max_delay as a", InvalidTask)
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
+        made.__dict__[attribute] = getattr(function, attribute)
+    made.__dict__["__wrapped__"] = function
+    return made
+
+
+def _check_function(function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    if not inspect.isfunction(function):
+        raise InvalidTask(f"@task takes a function written with def or async def, not {function!r}")
+    where = _place(function)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidTask(f"@task on {where}: a generator cannot be a task; return a value instead of yielding")
+    inside = function.__qualname__.rpartition("<locals>.")
+    if "." in inside[2]:
+        raise InvalidTask(f"@task on {where}: a method cannot be a task; move it to a function at module level")
+    nested = bool(inside[1]) or function.__name__ == "<lambda>"
+    if nested and not options.get("name"):
+        raise InvalidTask(f"@task on {where}: a function inside a function needs a name of its own: @task(name=...)")
+    if nested and options.get("process"):
+        raise InvalidTask(f"@task on {where}: a process task must stand at module level, where a process can import it")
+
+
+def _error_types(name: str, key: str, given: type[BaseException] | Errors) -> Errors:
+    types = given if isinstance(given, tuple) else (given,)
+    for kind in types:
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise InvalidTask(f"{name}: {key} takes error classes, for example (TimeoutError, OSError), not {kind!r}")
+    return types
+
+
+def default_name(function: Callable[..., Any]) -> str:
+    """`module.qualname`; for a script, the name it would have if it were imported."""
+    module = function.__module__
+    if module in ("__main__", "__mp_main__"):  # the second is what a spawned process calls the script
+        main = sys.modules[module]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        if spec is not None:
+            module = spec.name
+        elif file is not None:
+            module = Path(file).stem
+    return f"{module.removesuffix('.__main__')}.{function.__qualname__}"
+
+
+def _register(new: Task[..., Any, Any]) -> Task[..., Any, Any]:
+    old = _registry.get(new.name)
+    if old is not None and not _is_redefined(old, new):
+        raise DuplicateTask(
+            f"two tasks are named {new.name!r}: {_place(old.function)} and {_place(new.function)}; "
+            "give one of them another name: @task(name=...)"
+        )
+    _registry[new.name], _loads[new.name] = new, _load_of(new)
+    return new
+
+
+def _is_redefined(old: Task[..., Any, Any], new: Task[..., Any, Any]) -> bool:
+    """Whether it is the same task once more: a module that was edited and reloaded, or imported both as a script and by
+    its name; a cell of a notebook that is run again."""
+    if _place(old.function) == _place(new.function):
+        return True
+    if (old.module, old.qualname) != (new.module, new.qualname):
+        return False
+    typed_in = new.module == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
+    return typed_in or _loads[new.name] is not _load_of(new)
+
+
+def _load_of(task: Task[..., Any, Any]) -> object:
+    """A module gets another spec each time it is loaded."""
+    return getattr(sys.modules.get(task.function.__module__), "__spec__", None)
+
+
+def _place(function: Callable[..., Any]) -> str:
+    code = cast(FunctionType, inspect.unwrap(function)).__code__  # a decorator's wrapper is the same for many
+    return f"{function.__qualname__} ({code.co_filename}:{code.co_firstlineno})"
