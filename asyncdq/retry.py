@@ -6,7 +6,7 @@ import math
 import traceback
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from .errors import ConfigurationError, ProcessDied, TaskTimeout
 from .message import Again, Dead, Done, Outcome
@@ -19,6 +19,8 @@ _CALLERS = ("asyncdq.worker.", "asyncio.", "concurrent.futures.")
 
 Strategy = Literal["fixed", "exponential"]
 
+HOUR = 3600.0  # seconds
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -27,7 +29,7 @@ class RetryPolicy:
     max_attempts  executions in total, the first included
     delay         seconds before the second attempt
     strategy      "fixed": always `delay`; "exponential": retry n waits `delay * 2**(n-1)`
-    max_delay     seconds that an exponential delay never exceeds
+    max_delay     seconds that an exponential delay never exceeds; None: an hour, or `delay` if that is longer
     jitter        spread each delay evenly between its half and its whole
     retry_on      errors that are worth another attempt; all others bury the task at once
     give_up_on    errors that bury the task at once, even if `retry_on` names them
@@ -36,7 +38,7 @@ class RetryPolicy:
     max_attempts: int = 3
     delay: float = 60.0
     strategy: Strategy = "exponential"
-    max_delay: float = 3600.0
+    max_delay: float | None = None
     jitter: bool = False
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     give_up_on: tuple[type[BaseException], ...] = ()
@@ -46,19 +48,30 @@ class RetryPolicy:
             raise ConfigurationError(f"max_attempts is a whole number, 1 or more, not {self.max_attempts!r}")
         for name in ("delay", "max_delay"):
             value: object = getattr(self, name)
+            if name == "max_delay" and value is None:
+                continue
             if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
                 raise ConfigurationError(f"{name} is a number of seconds, 0 or more, not {value!r}")
         if self.strategy not in get_args(Strategy):
             raise ConfigurationError(f"strategy is 'fixed' or 'exponential', not {self.strategy!r}")
+        for name in ("retry_on", "give_up_on"):
+            kinds: object = getattr(self, name)
+            if not isinstance(kinds, tuple) or not all(map(_is_error_class, cast(tuple[object, ...], kinds))):
+                raise ConfigurationError(f"{name} is a tuple of error classes, such as (OSError,), not {kinds!r}")
 
     def delay_after(self, attempt: int, roll: float = 1.0) -> float:
         """Seconds to wait after failed attempt number `attempt`; `roll` (0 to 1) is the luck that jitter draws."""
         if self.strategy == "fixed":
             delay = self.delay
         else:
-            # 2.0**1024 would overflow; any shift that large has passed max_delay long before.
-            delay = min(self.delay * 2.0 ** min(attempt - 1, 1000), self.max_delay)
+            most = max(HOUR, self.delay) if self.max_delay is None else self.max_delay
+            # 2.0**1024 would overflow; any shift that large has passed `most` long before.
+            delay = min(self.delay * 2.0 ** min(attempt - 1, 1000), most)
         return delay * (0.5 + 0.5 * roll) if self.jitter else delay
+
+
+def _is_error_class(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
 def decide(error: BaseException | None, attempt: int, policy: RetryPolicy, roll: float = 1.0) -> Outcome:

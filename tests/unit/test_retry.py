@@ -29,6 +29,11 @@ def test_a_failure_is_retried_with_twice_the_delay_each_time() -> None:
     assert delays == [10.0, 20.0, 40.0, 50.0, 50.0, 50.0]
 
 
+def test_what_nobody_caps_grows_up_to_an_hour_and_a_delay_that_is_longer_stays() -> None:
+    assert [RetryPolicy(delay=1800.0).delay_after(attempt) for attempt in (1, 2, 3)] == [1800.0, 3600.0, 3600.0]
+    assert [RetryPolicy(delay=7200.0).delay_after(attempt) for attempt in (1, 2)] == [7200.0, 7200.0]
+
+
 def test_a_fixed_delay_stays_and_knows_no_cap() -> None:
     policy = RetryPolicy(strategy="fixed", delay=7200.0, max_delay=3600.0)
     assert {policy.delay_after(attempt) for attempt in (1, 2, 30)} == {7200.0}
@@ -130,8 +135,11 @@ def test_a_policy_crosses_a_process_boundary() -> None:
         {"delay": -1},
         {"delay": math.nan},
         {"max_delay": math.inf},
-        {"max_delay": None},
+        {"max_delay": "a day"},
         {"strategy": "linear"},
+        {"retry_on": [OSError]},
+        {"retry_on": OSError},
+        {"give_up_on": ("OSError",)},
     ],
 )
 def test_a_policy_that_cannot_be_followed_is_refused(wrong: dict[str, Any]) -> None:
