@@ -26,7 +26,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from ..errors import ConfigurationError
 from ..url import masked
 from . import address
-from .layers import Layer, did_you_mean, find, read_layers
+from .layers import Layer, did_you_mean, find, names_in_dotenv, read_layers
 from .option import (
     EVENTS,
     EVERYWHERE,
@@ -270,10 +270,12 @@ def options() -> list[Option]:
 
 
 def strays() -> list[str]:
-    """One sentence per environment variable that looks like an option misspelt."""
+    """One sentence per variable, of the environment or the file `.env`, that looks like an option misspelt."""
     known = [option.variable for option in options()]
-    found = {name: did_you_mean(name, known, 0.9) for name in os.environ if name not in known}
-    return [f"{name} is not an option{near}" for name, near in found.items() if near and name.startswith(PREFIX)]
+    places = dict.fromkeys(names_in_dotenv(Settings), f" in {Path('.env').absolute()}") | dict.fromkeys(os.environ, "")
+    unknown = {name: place for name, place in places.items() if name.startswith(PREFIX) and name not in known}
+    near = {name: did_you_mean(name, known, 0.9) for name in unknown}
+    return [f"{name}{place} is not an option{near[name]}" for name, place in unknown.items() if near[name]]
 
 
 def _explain(error: ValidationError, layers: list[Layer]) -> str:

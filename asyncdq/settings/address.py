@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from ..errors import ConfigurationError
 from ..url import KNOWN, SCHEMES, driver_of, masked
@@ -119,6 +119,7 @@ def _own_options(settings: Settings) -> dict[str, str]:
     if settings.driver == "sqs":
         theirs |= {name: name for name in settings.model_fields_set if name.startswith("aws_")}
     idle = {"path", "url", "dsn", "max_attempts"}
-    if settings.driver == "sqs" and settings.url and urlsplit(settings.url).hostname:
+    place = (settings.url or "").strip().partition("://")[2].partition("?")[0]
+    if settings.driver == "sqs" and place.rpartition("@")[2]:
         idle.add("region")  # the URL names it
     return {name: theirs[name] for name in sorted(theirs) if name not in idle}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import quote
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
@@ -65,6 +66,11 @@ def _path(value: Any, where: str) -> Path:
         raise ConfigurationError(f"{where}: {error}") from None
 
 
+def names_in_dotenv(settings: type[BaseSettings]) -> list[str]:
+    """All names in the file `.env`, in the case in which the environment has them."""
+    return [name.upper() for name in DotEnvSettingsSource(settings).env_vars]
+
+
 def _dotenv(settings: type[BaseSettings]) -> Mapping[str, Any]:
     try:
         found = DotEnvSettingsSource(settings)()
@@ -83,8 +89,14 @@ def _toml(settings: type[BaseSettings], config: Path | None) -> Layer:
 
 def _from_file(name: str, value: Any, file: Path | None) -> Any:
     """A relative path in a file is meant from that file's folder, not from where the command runs."""
-    if file and name.endswith("_path") and isinstance(value, str) and value != ":memory:":
+    if file is None or not isinstance(value, str):
+        return value
+    if name.endswith("_path") and value != ":memory:":
         return str(file.parent / _path(value, f"{name} in {file}"))
+    scheme, _, place = value.partition("://")
+    relative = place.partition("?")[0] not in ("", ":memory:") and not place.startswith("/")
+    if name == "url" and scheme.lower() == "sqlite" and relative:
+        return f"{scheme}://{quote(str(file.parent), safe='/:')}/{place}"
     return value
 
 

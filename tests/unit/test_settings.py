@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import typer
@@ -21,7 +22,7 @@ from asyncdq.url import masked
 # What is written, and what arrives; never the default.
 SAMPLES: dict[str, tuple[Any, Any]] = {
     "driver": ("other", "other"),
-    "url": ("sqlite://other.db", "sqlite://other.db"),
+    "url": ("sqlite:///data/other.db", "sqlite:///data/other.db"),
     "config": ("other.toml", Path("other.toml")),
     "sqlite_path": ("/data/tasks.db", Path("/data/tasks.db")),
     "sqlite_synchronous": ("full", "full"),
@@ -312,6 +313,33 @@ def test_unknown_variables_are_ignored_and_likely_typos_are_told(monkeypatch: py
     monkeypatch.setenv("ASYNCDQ_SERVICE_HOST", "10.0.0.1")
     assert load().concurrency == 10
     assert strays() == ["ASYNCDQ_CONCURENCY is not an option; did you mean 'ASYNCDQ_CONCURRENCY'?"]
+
+
+def test_a_likely_typo_in_the_env_file_is_told_with_its_place(folder: Path) -> None:
+    (folder / ".env").write_text("ASYNCDQ_CONCURENCY=3\nasyncdq_quues=high\nASYNCDQ_SERVICE_HOST=10.0.0.1\n")
+    assert strays() == [
+        f"ASYNCDQ_CONCURENCY in {folder / '.env'} is not an option; did you mean 'ASYNCDQ_CONCURRENCY'?",
+        f"ASYNCDQ_QUUES in {folder / '.env'} is not an option; did you mean 'ASYNCDQ_QUEUES'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "read"),
+    [
+        ("sqlite://data/t.db?synchronous=full", "sqlite://{folder}/data/t.db?synchronous=full"),
+        ("sqlite:///var/t.db", "sqlite:///var/t.db"),
+        ("sqlite://:memory:", "sqlite://:memory:"),
+        ("redis://localhost", "redis://localhost"),
+    ],
+)
+def test_a_relative_url_in_a_file_counts_from_the_folder_of_that_file(
+    url: str, read: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = folder / "a & b?" / "service"
+    below.mkdir(parents=True)
+    pyproject(below.parent, url=url)
+    monkeypatch.chdir(below)
+    assert load().driver_url() == read.format(folder=quote(str(below.parent)))
 
 
 def test_what_the_env_file_holds_for_other_programs_is_theirs(folder: Path) -> None:

@@ -206,6 +206,7 @@ def pieces(secret: str) -> set[str]:
 @example(("QXZJ&QXZJ", "redis://h/0?password=QXZJ&QXZJ=1"))
 @example(("QX/QXZJ", "redis+unix://me:QX/QXZJ@/path"))
 @example(("QX?QXZJ", "sqs://KEY:QX?QXZJ@us-east-1"))
+@example(("777[", "sqs://KEY:777[@us-east-1?endpoint_url=http://127.0.0.1:1"))
 @fuzz
 def test_no_piece_of_a_secret_is_in_any_text_made_from_a_url(typed: tuple[str, str]) -> None:
     secret, url = typed
