@@ -20,10 +20,11 @@ TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.
 _WRONG = {
     "28": "check the user and the password in the DSN, and pg_hba.conf",
     "3D": "create the database, or name another one in the DSN",
+    "42501": "grant CONNECT on the database to the user of the DSN",
     "42": "asyncdq needs PostgreSQL 12 or newer; check the parameters in the DSN",
     "22": "check the parameters in the DSN",
 }
-"""What waiting does not mend, by the first two characters of the error's code."""
+"""What waiting does not mend, by the error's code or the first two characters of it."""
 
 _MENDS = ("08", "53", "57", "58")
 """Lost connections; out of memory, disk or connections; cancelled or shutting down; trouble of the machine."""
@@ -34,7 +35,7 @@ _CUT = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, *TRY_AGAIN
 def opening(error: Exception, where: str) -> AsyncdqError:
     """What an error means that came while a connection was opened."""
     code = getattr(error, "sqlstate", None) or ""
-    if isinstance(error, asyncpg.PostgresError) and (advice := _WRONG.get(code[:2])):
+    if isinstance(error, asyncpg.PostgresError) and (advice := _WRONG.get(code) or _WRONG.get(code[:2])):
         return ConfigurationError(f"{where} refuses the connection: {_said(error)}; {advice}")
     if isinstance(error, socket.gaierror):
         return ConnectionLost(f"{where}: the host's name cannot be found: {error.strerror}")

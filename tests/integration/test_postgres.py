@@ -322,6 +322,18 @@ async def test_a_lock_timeout_of_the_role_is_worth_another_try(
     await admin.execute("drop role hasty")
 
 
+async def test_who_may_not_connect_to_the_database_is_told_so(queue_url: str, admin: Admin) -> None:
+    await admin.execute("drop database if exists closed")
+    await admin.execute("drop role if exists guest; create role guest login password 'guest'")
+    await admin.execute("create database closed")
+    await admin.execute("revoke connect on database closed from public")
+    place = urlsplit(queue_url).netloc.rpartition("@")[2]
+    with pytest.raises(ConfigurationError, match=r"User does not have CONNECT privilege.*grant CONNECT"):
+        await PostgresDriver(f"postgresql://guest:guest@{place}/closed").connect()
+    await admin.execute("drop database closed")
+    await admin.execute("drop role guest")
+
+
 async def test_a_password_may_hold_what_urls_are_made_of(queue_url: str, admin: Admin) -> None:
     place = urlsplit(queue_url).netloc.rpartition("@")[2]
     await admin.execute("drop role if exists poet; create role poet login password 'p@ss:w@rd/x'")

@@ -147,6 +147,21 @@ def test_the_package_keeps_the_rule(check: Check) -> None:
     assert not complaints, "\n".join(complaints)
 
 
+def leftovers(root: Path) -> list[Path]:
+    """What a patch, a merge or an editor has left behind, and a wheel would carry to the users."""
+    return [path for pattern in ("*.orig", "*.rej", "*.bak", "*.swp", "*~") for path in root.rglob(pattern)]
+
+
+@pytest.mark.parametrize("folder", ["asyncdq", "benchmarks", "docs", "examples", "scripts", "stubs", "tests"])
+def test_nothing_was_left_behind(folder: str, tmp_path: Path) -> None:
+    assert list((ROOT / folder).iterdir())
+    assert leftovers(ROOT / folder) == []
+    planted = tmp_path / "drivers" / "rabbitmq_consumer.py.orig"
+    planted.parent.mkdir()
+    planted.touch()
+    assert leftovers(tmp_path) == [planted]
+
+
 @pytest.mark.parametrize("check", OF_THE_TESTS, ids=name_of)
 def test_the_tests_keep_the_rule(check: Check) -> None:
     complaints = list(check([*read(ROOT, "tests"), *read(ROOT, SUITE)]))
