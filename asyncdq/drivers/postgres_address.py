@@ -45,6 +45,9 @@ class Address:
         for host in url.hosts.split(","):
             FORM.host(host, 5432)
         theirs = {name: value for name, value in url.options.items() if name in (*_CLIENTS, *_SERVERS)}
-        rest = f"/{url.path}?{urlencode(theirs)}" if theirs else f"/{url.path}"
-        dsns = tuple(f"postgresql://{host}{rest}" for host in url.hosts.split(","))
+        hosts = url.hosts.split(",")
+        # Of several, some are standbys, and which ones changes: a queue can be kept only where it can be written.
+        chosen = {"target_session_attrs": "read-write"} if len(hosts) > 1 else {}
+        query = urlencode(chosen | theirs)
+        dsns = tuple(f"postgresql://{host}/{url.path}{'?' if query else ''}{query}" for host in hosts)
         return cls(dsns, url.user or None, url.password or None, theirs, f"PostgreSQL at {url.place or 'localhost'}")

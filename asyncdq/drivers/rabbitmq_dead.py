@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from ..errors import AsyncdqError, ConnectionLost
 from ..message import DeadLetter
 from . import rabbitmq_wire as wire
-from .rabbitmq_link import Channel, Incoming, Link, Locked, Missing, Opened, explained, within
+from .rabbitmq_errors import Locked, Missing, explained
+from .rabbitmq_link import Channel, Incoming, Link, Opened, within
 from .rabbitmq_names import Names
 from .rabbitmq_topology import ready
 

@@ -1,4 +1,4 @@
-"""A connection to RabbitMQ, and the one place where the client library and its errors are known.
+"""A connection to RabbitMQ, and the one place where the client library is known.
 
 The typed seam: of aio-pika we use the layer that it stands on, aiormq. Above it, aio-pika makes several objects
 per message and brings connections back by itself, with everything that was under way forgotten.
@@ -8,34 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import aiormq
-from aio_pika import exceptions as pika
 
-from ..errors import AsyncdqError, ConfigurationError, ConnectionLost, DriverError
+from ..errors import ConfigurationError, ConnectionLost, DriverError
 from ..soon import start_soon
 from .rabbitmq_address import Address
+from .rabbitmq_errors import BROKEN, CLOSED, explained
 
 OLDEST = (3, 10)
 """The first version whose quorum queues can delay."""
 
 Properties = aiormq.spec.Basic.Properties
-
-Refused = pika.ChannelClosed
-"""The server closed the channel because it did not like a request on it."""
-
-Missing = pika.ChannelNotFoundEntity
-Locked = aiormq.exceptions.ChannelLockedResource
-Unroutable = pika.PublishError
-
-_BROKEN = (pika.AMQPError, ConnectionError, OSError, RuntimeError, StopAsyncIteration)
-
-_CLOSED = "Connection.Close"
-"""In the error of a connection that the server closes while it is opened; why is not there."""
 
 # What it says there we raise as errors, with the words that help; a worker would else show each lost
 # connection several times, with a traceback. Who wants to read it sets a level.
@@ -178,9 +166,9 @@ class Link:
         async with self._opening:
             if self._opened is None or not self._opened.alive:
                 try:
-                    self._opened = await _open(self.address)
-                except _BROKEN as error:
-                    if _CLOSED in str(error) and self.was_let_in:
+                    self._opened = await self._open()
+                except BROKEN as error:
+                    if CLOSED in str(error) and self.was_let_in:
                         here = f"the RabbitMQ at {self.address}"
                         text = f"{here} closes connections while they are opened: at a limit of their number, perhaps"
                         raise ConnectionLost(text) from error
@@ -201,9 +189,8 @@ class Link:
         if opened is not None:
             self.discards += 1
             opened.discard()
-            task = start_soon(_close(opened), name="asyncdq-rabbitmq-close")
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            # With an error of our own: by default it cancels whoever waits for an answer.
+            self._end(start_soon(opened.connection.close(ConnectionResetError("the connection was closed"))))
 
     async def close(self) -> None:
         """Close it, and wait for those that are being discarded."""
@@ -211,8 +198,27 @@ class Link:
         if self._closing:
             await asyncio.wait(self._closing)
 
+    async def _open(self) -> Opened:
+        connecting = start_soon(_connect(self.address), name="asyncdq-rabbitmq-connect")
+        try:
+            await asyncio.wait([connecting])
+        except asyncio.CancelledError:
+            if not connecting.cancel() and not connecting.cancelled() and connecting.exception() is None:
+                self._opened = connecting.result()  # it came in this very moment, and others may use it
+            else:
+                # Where TLS is spoken and nothing more, it says goodbye for half a minute: that is not waited for.
+                await asyncio.wait([self._end(connecting)], timeout=0.5)
+            raise
+        return connecting.result()
 
-async def _open(address: Address) -> Opened:
+    def _end(self, task: asyncio.Task[Any]) -> asyncio.Task[None]:
+        ending = start_soon(_ended(task), name="asyncdq-rabbitmq-close")
+        self._closing.add(ending)
+        ending.add_done_callback(self._closing.discard)
+        return ending
+
+
+async def _connect(address: Address) -> Opened:
     connection = cast("_Connection", aiormq.Connection(address.url))
     try:
         await connection.connect()
@@ -227,58 +233,17 @@ async def _open(address: Address) -> Opened:
     return Opened(connection, address)
 
 
-async def _close(opened: Opened) -> None:
-    # With an error of our own: by default it cancels whoever waits for an answer.
-    closing = start_soon(opened.connection.close(ConnectionResetError("the connection was closed")))
+async def _ended(task: asyncio.Task[Any]) -> None:
+    """Let the library close a connection, but not for ever."""
     patience = 3.0
     # Where the broker reads nothing, it waits to have written all, and once more when it is cancelled.
-    while not closing.done() and patience > 0.01:
-        await asyncio.wait([closing], timeout=patience)
-        closing.cancel()
+    while not task.done() and patience > 0.01:
+        await asyncio.wait([task], timeout=patience)
+        task.cancel()
         patience /= 10
-    with suppress(asyncio.CancelledError, TimeoutError, *_BROKEN):  # it is given up in any case
-        if closing.done():
-            closing.result()
-
-
-@contextmanager
-def explained(address: Address) -> Generator[None]:
-    """Errors of the client library become ours here, and nowhere else."""
-    try:
-        yield
-    except AsyncdqError:
-        raise
-    except TimeoutError as error:
-        raise ConnectionLost(f"the RabbitMQ at {address} did not answer in time") from error
-    except (Exception, asyncio.CancelledError) as error:
-        if isinstance(error, asyncio.CancelledError) and _is_ours():
-            raise
-        # The library says `Exception` and no more to who waits for an answer while it closes.
-        if type(error) is not Exception and not isinstance(error, (*_BROKEN, asyncio.CancelledError)):
-            raise
-        raise explain(error, address) from error
-
-
-def explain(error: BaseException, address: Address) -> AsyncdqError:
-    """What an error of the client library means to the core."""
-    text = str(error)
-    if isinstance(error, (pika.AuthenticationError, pika.ProbableAuthenticationError)):
-        return ConfigurationError(f"the RabbitMQ at {address} refuses this user and password")
-    if _CLOSED in text or "NOT_ALLOWED" in text:
-        return ConfigurationError(f"the RabbitMQ at {address} does not let this user into this virtual host")
-    if isinstance(error, Unroutable):
-        return DriverError("RabbitMQ has no queue for this message any more, and did not store it: enqueue it again")
-    if isinstance(error, pika.DeliveryError):
-        return ConnectionLost(f"the RabbitMQ at {address} could not store this now")
-    if isinstance(error, aiormq.exceptions.ChannelAccessRefused):
-        return ConfigurationError(f"the RabbitMQ at {address} refuses: {text}")
-    if isinstance(error, pika.ChannelPreconditionFailed) and "inequivalent" in text:
-        return ConfigurationError(f"the RabbitMQ at {address} has this name already, made otherwise: {text}")
-    if isinstance(error, Missing):
-        return ConnectionLost(f"a queue was deleted at the RabbitMQ at {address} while it was in use: {text}")
-    if isinstance(error, Refused) and error.args[:1] != (None,):  # that is one which we have closed
-        return DriverError(f"the RabbitMQ at {address} refuses: {text}")
-    return ConnectionLost(f"the connection to the RabbitMQ at {address} is lost: {text or type(error).__name__}")
+    with suppress(asyncio.CancelledError, ConfigurationError, TimeoutError, *BROKEN):  # it is given up in any case
+        if task.done():
+            task.result()
 
 
 async def within(link: Link, call: Awaitable[Any]) -> Any:
@@ -292,9 +257,3 @@ async def within(link: Link, call: Awaitable[Any]) -> Any:
             if link.discards == before:  # else it was asked on another one
                 link.discard()
             raise
-
-
-def _is_ours() -> bool:
-    """Whether this cancellation was asked for by someone; the library cancels who waits on what it closes."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

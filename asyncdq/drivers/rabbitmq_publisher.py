@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from ..errors import AsyncdqError, ConnectionLost, DriverError
 from ..soon import start_soon
-from .rabbitmq_link import Channel, Link, Missing, Opened, Unroutable, explained, within
+from .rabbitmq_errors import Missing, Unroutable, explained
+from .rabbitmq_link import Channel, Link, Opened, within
 from .rabbitmq_names import Names
 from .rabbitmq_topology import Topology
 from .rabbitmq_wire import Parcel

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..errors import AsyncdqError
-from .rabbitmq_link import Channel, Link, Missing, Opened, within
+from .rabbitmq_errors import Missing
+from .rabbitmq_link import Channel, Link, Opened, within
 from .rabbitmq_names import KEPT, Names, arrival, bit
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 
 from asyncdq.drivers.postgres import PostgresDriver
@@ -24,6 +26,22 @@ def message(id: str, queue: str = "work") -> Message:
 
 async def claim(driver: PostgresDriver, queue: str = "work") -> list[Delivery]:
     return await driver.dequeue({queue: 1000}, 1000, 60)
+
+
+@pytest.mark.parametrize("queue_url", ["postgres"], indirect=True)
+async def test_of_several_hosts_the_one_that_can_be_written_is_used(own_server: Server, queue_url: str) -> None:
+    standby, primary = urlsplit(own_server.url), urlsplit(queue_url)
+    place = primary.netloc.rpartition("@")[2]
+    both = primary._replace(netloc=f"{standby.netloc},{place}").geturl()
+    admin = await asyncpg.connect(own_server.url)
+    await admin.execute("alter system set default_transaction_read_only = on")  # as a standby looks to who connects
+    await admin.execute("select pg_reload_conf()")
+    await admin.close()
+    async with PostgresDriver(both) as driver:
+        await driver.setup()
+        assert await driver.enqueue([message("a")]) == []
+    async with PostgresDriver(queue_url) as driver:
+        assert [each.id for each in await claim(driver)] == ["a"]
 
 
 async def test_a_listening_connection_that_goes_silent_delays_by_a_second_and_is_given_up(own_server: Server) -> None:

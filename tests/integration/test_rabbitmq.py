@@ -16,7 +16,7 @@ import pytest
 from asyncdq.drivers import from_url
 from asyncdq.drivers.rabbitmq import RabbitMQDriver
 from asyncdq.drivers.rabbitmq_address import parse
-from asyncdq.drivers.rabbitmq_link import explained
+from asyncdq.drivers.rabbitmq_errors import explained
 from asyncdq.drivers.rabbitmq_names import UNIT, Names
 from asyncdq.errors import ConfigurationError, ConnectionLost, DriverError
 from asyncdq.message import Again, Dead, Delivery, Done, Message, Unstarted

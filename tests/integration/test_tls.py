@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
 from asyncdq.drivers import from_url
-from asyncdq.errors import AsyncdqError
+from asyncdq.errors import AsyncdqError, ConnectionLost
 from asyncdq.message import Message
 
 POSTGRES_ASKS_FOR_TLS = bytes.fromhex("0000000804d2162f")
@@ -79,6 +81,34 @@ async def encrypted(host: str, port: int, certificate: tuple[str, str], *, asks:
         await asyncio.sleep(0)  # transports that were aborted close their sockets now, not when the loop is gone
 
 
+@contextmanager
+def shaking_hands(certificate: tuple[str, str], *, asks: bool) -> Generator[int]:
+    """The port of one who encrypts, and then neither reads nor writes: a server of asyncio would say goodbye."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    held: list[socket.socket] = []
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):  # until the test is over
+            while True:
+                connection, _ = listener.accept()
+                if asks:
+                    assert connection.recv(8) == POSTGRES_ASKS_FOR_TLS
+                    connection.sendall(b"S")
+                held.append(context.wrap_socket(connection, server_side=True))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=[listener])
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for each in held:
+                each.close()
+
+
 def securely(url: str, port: int, certificate: str | None) -> str:
     """The URL as its users write it for TLS, which believes this certificate alone, or those of the system."""
     parts, here = urlsplit(url), f"localhost:{port}"
@@ -126,3 +156,19 @@ async def test_tls_is_switched_on_in_the_url_and_a_certificate_that_is_not_belie
             await driver.enqueue([Message("a", "work", b"body")])
             [delivery] = await driver.dequeue({"work": 1}, 1, 60.0)
     assert (delivery.id, delivery.body) == ("a", b"body")
+
+
+@pytest.mark.parametrize("queue_url", ["redis", "postgres", "rabbitmq", "sqs"], indirect=True)
+async def test_who_encrypts_and_then_says_nothing_is_given_up_in_time(
+    queue_url: str, certificate: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", certificate[0])
+    with shaking_hands(certificate, asks=queue_url.startswith("postgresql")) as port:
+        async with asyncio.timeout(6):
+            with pytest.raises(ConnectionLost):
+                await enqueued_once(securely(queue_url, port, certificate[0]))
+
+
+async def enqueued_once(url: str) -> None:
+    async with from_url(url, timeout=1.0) as driver:
+        await driver.enqueue([Message("a", "work", b"body")])
