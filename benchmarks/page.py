@@ -96,7 +96,9 @@ def losses(results: Results) -> Iterator[str]:
         for rival in best:
             other = results.median(workload.key, rival, workload.headline)
             assert other is not None
-            if ours is not None and (other > ours if workload.more else other < ours):
+            if ours is None or table.shown(other) == table.shown(ours):
+                continue
+            if other > ours if workload.more else other < ours:
                 numbers = f"{table.shown(other)} against {table.shown(ours)} {workload.unit}"
                 yield f"- {results.driver}, {workload.key} ({workload.title}): {rival}, {numbers}"
 
