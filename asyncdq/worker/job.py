@@ -1,7 +1,7 @@
 """What the worker hands to a process of the pool, and what comes back, each as it crosses the pipe.
 
-Both are small and pickle takes its time with many small parts: a job that pickles flat takes a quarter of that, and a
-task that has returned needs no pickle at all. That is time of the cores on which the tasks run.
+Both are small, and pickle takes its time with many small parts: a job that pickles flat, its policy pickled before,
+takes a quarter of it, and a task that has returned needs no pickle at all. That is time of the cores of the tasks.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from .pipe import Frame, Kind
 
 _SECONDS = struct.Struct("!d")
 _DONE = Done()
+
+MOST_KNOWN = 128  # policies: calls may ask for delays of their own
+_known: dict[bytes, RetryPolicy] = {}
 
 
 @value
@@ -93,12 +96,26 @@ def _job_of(
     return Job(module, qualname, args, kwargs, CurrentTask(*about, when), _unpacked(policy), roll)
 
 
-@lru_cache
 def _packed(policy: RetryPolicy) -> bytes:
+    return _packed_once(policy) if _is_lasting(policy) else pickle.dumps(policy)
+
+
+@lru_cache
+def _packed_once(policy: RetryPolicy) -> bytes:
     return pickle.dumps(policy)
 
 
-@lru_cache
-def _unpacked(policy: bytes) -> RetryPolicy:
-    unpacked: RetryPolicy = pickle.loads(policy)
-    return unpacked
+def _unpacked(packed: bytes) -> RetryPolicy:
+    if (known := _known.get(packed)) is not None:
+        return known
+    policy: RetryPolicy = pickle.loads(packed)
+    if _is_lasting(policy):
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[packed] = policy
+    return policy
+
+
+def _is_lasting(policy: RetryPolicy) -> bool:
+    """Whether it names only errors that are built in: those of a module may be loaded anew, or compare as they like."""
+    return all(kind.__module__ == "builtins" for kind in (*policy.retry_on, *policy.give_up_on))

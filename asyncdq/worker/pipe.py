@@ -1,4 +1,4 @@
-"""The pipe between the worker and a process of its pool: frames of a kind, a number, a length and a pickle.
+"""The pipe between the worker and a process of its pool: frames of a kind, a number, a length and a body.
 
     worker -> process   JOB: a Job; STORED or REFUSED: the answer to CALLS
     process -> worker   READY, once; then for each JOB any number of CALLS, and DONE, VERDICT,
