@@ -154,7 +154,9 @@ def _error_types(name: str, key: str, given: type[BaseException] | Errors) -> Er
 def default_name(function: Callable[..., Any]) -> str:
     """`module.qualname`; for a script, the name it would have if it were imported."""
     module = function.__module__
-    if module in ("__main__", "__mp_main__"):  # the second is what a spawned process calls the script
+    if module in ("__main__", "__mp_main__") and not _is_typed_in(
+        _innermost(function)
+    ):  # the second is what a spawned process calls the script
         main = sys.modules[module]
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
         if spec is not None:
@@ -176,21 +178,31 @@ def _register(new: Task[..., Any, Any]) -> Task[..., Any, Any]:
 
 
 def _is_redefined(old: Task[..., Any, Any], new: Task[..., Any, Any]) -> bool:
-    """Whether it is the same task once more: a module that was edited and reloaded, or imported both as a script and by
-    its name; a cell of a notebook that is run again."""
-    if _place(old.function) == _place(new.function):
+    """Whether the new one takes the place of the old one: its module was edited and loaded again, or imported both as a
+    script and by its name; or it was typed in, as a cell of a notebook is."""
+    before, now = _innermost(old.function), _innermost(new.function)
+    if _place(before) == _place(now) or _is_typed_in(now):
         return True
-    if (old.module, old.qualname) != (new.module, new.qualname):
-        return False
-    typed_in = new.module == "__main__" and not hasattr(sys.modules["__main__"], "__file__")
-    return typed_in or _loads[new.name] is not _load_of(new)
+    same_file = (before.__module__, before.__code__.co_filename) == (now.__module__, now.__code__.co_filename)
+    again = before.__globals__ is not now.__globals__ or _loads[new.name] is not _load_of(new)
+    return same_file and again
+
+
+def _is_typed_in(function: FunctionType) -> bool:
+    """Whether it comes from no file: at a prompt, or in a cell. What `python -c` runs is a script like any other."""
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return function.__module__ == "__main__" and function.__code__.co_filename not in (file, "<string>")
 
 
 def _load_of(task: Task[..., Any, Any]) -> object:
-    """A module gets another spec each time it is loaded."""
+    """The spec of its module, which is another one each time that it is imported or reloaded."""
     return getattr(sys.modules.get(task.function.__module__), "__spec__", None)
 
 
 def _place(function: Callable[..., Any]) -> str:
-    code = cast(FunctionType, inspect.unwrap(function)).__code__  # a decorator's wrapper is the same for many
+    code = _innermost(function).__code__
     return f"{function.__qualname__} ({code.co_filename}:{code.co_firstlineno})"
+
+
+def _innermost(function: Callable[..., Any]) -> FunctionType:
+    return cast(FunctionType, inspect.unwrap(function))  # a decorator's wrapper is the same for many

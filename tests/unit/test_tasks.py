@@ -1,4 +1,5 @@
 import importlib
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,48 @@ def test_a_module_that_defines_one_name_twice_is_refused_when_it_is_reloaded_too
     file.write_text(once + once)
     with pytest.raises(DuplicateTask, match=r"doubled_jobs\.py:2.*doubled_jobs\.py:6"):
         importlib.reload(module)
+
+
+def test_a_task_that_is_renamed_under_its_name_is_the_same_when_its_module_is_reloaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "renamed_jobs.py"
+    text = "from asyncdq import task\n@task(name='renamed.send')\ndef {}() -> int:\n    return {}\n"
+    file.write_text(text.format("send", 1))
+    module = importlib.import_module("renamed_jobs")
+    file.write_text(text.format("send_email", 42))
+    importlib.reload(module)
+    assert registry()["renamed.send"]() == 42
+
+
+def test_a_script_that_is_run_again_in_one_process_defines_its_tasks_anew(tmp_path: Path) -> None:
+    file = tmp_path / "run_jobs.py"
+    file.write_text(EDITED.format(above="", answer=1))
+    runpy.run_path(str(file), run_name="run_jobs")
+    file.write_text(EDITED.format(above="\n\n", answer=42))
+    runpy.run_path(str(file), run_name="run_jobs")
+    assert registry()["run_jobs.reloadable_job"]() == 42
+
+
+def test_two_files_that_are_loaded_as_one_module_do_not_replace_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "plugin_jobs.py").write_text(EDITED.format(above="", answer=1))
+        monkeypatch.syspath_prepend(tmp_path / folder)
+        if folder == "a":
+            importlib.import_module("plugin_jobs")
+    monkeypatch.delitem(sys.modules, "plugin_jobs")
+    with pytest.raises(DuplicateTask, match=r"a/plugin_jobs\.py:2.*b/plugin_jobs\.py:2"):
+        importlib.import_module("plugin_jobs")
+
+
+def test_what_python_c_runs_is_a_script_like_any_other() -> None:
+    twice = EDITED.format(above="", answer=1) * 2
+    ended = subprocess.run([sys.executable, "-c", twice], capture_output=True, text=True, timeout=30, check=False)
+    assert "DuplicateTask" in ended.stderr
 
 
 def test_what_is_typed_in_or_run_again_in_a_notebook_replaces_what_it_was() -> None:
