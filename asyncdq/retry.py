@@ -54,6 +54,8 @@ class RetryPolicy:
                 raise ConfigurationError(f"{name} is a number of seconds, 0 or more, not {value!r}")
         if self.strategy not in get_args(Strategy):
             raise ConfigurationError(f"strategy is 'fixed' or 'exponential', not {self.strategy!r}")
+        if type(self.jitter) is not bool:
+            raise ConfigurationError(f"jitter is True or False, not {self.jitter!r}")
         for name in ("retry_on", "give_up_on"):
             kinds: object = getattr(self, name)
             if not isinstance(kinds, tuple) or not all(map(_is_error_class, cast(tuple[object, ...], kinds))):

@@ -272,7 +272,9 @@ def options() -> list[Option]:
 def strays() -> list[str]:
     """One sentence per variable, of the environment or the file `.env`, that looks like an option misspelt."""
     known = [option.variable for option in options()]
-    places = dict.fromkeys(names_in_dotenv(Settings), f" in {Path('.env').absolute()}") | dict.fromkeys(os.environ, "")
+    places = dict.fromkeys(names_in_dotenv(Settings), f" in {Path('.env').absolute()}") | dict.fromkeys(
+        map(str.upper, os.environ), ""
+    )
     unknown = {name: place for name, place in places.items() if name.startswith(PREFIX) and name not in known}
     near = {name: did_you_mean(name, known, 0.9) for name in unknown}
     return [f"{name}{place} is not an option{near[name]}" for name, place in unknown.items() if near[name]]

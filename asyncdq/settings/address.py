@@ -24,8 +24,8 @@ ADDRESSES = {
 }
 """The option that says where the queue of a driver is."""
 
-TELLING = ("postgres", "mysql", "rabbitmq", "sqs")
-"""Drivers whose address, where nothing else is said, was meant to be used: a Redis may be there for the events."""
+TELLING = ("postgres", "mysql", "rabbitmq", "sqs", "redis")
+"""Drivers whose address, where nothing else is said, was meant to be used. A Redis may be there for the events."""
 
 EXAMPLE = "sqlite:///var/lib/app/tasks.db"
 
@@ -55,9 +55,12 @@ def driver_of_url(settings: type[Settings], layers: Sequence[Layer]) -> dict[str
 def driver_url(settings: Settings, folder: Path) -> str:
     """The URL of the driver with its own options that were set; `folder` is where a file without a path lies."""
     if not settings.url and "driver" not in settings.model_fields_set:
+        events = settings.events_enable_event_emitter_redis
         for driver in TELLING:
-            if ADDRESSES[driver] in settings.model_fields_set:
-                raise ConfigurationError(f"{ADDRESSES[driver]} is set, but no driver: say --driver {driver} too")
+            if ADDRESSES[driver] in settings.model_fields_set and not (driver == "redis" and events):
+                or_not = ", or --driver sqlite if it is for who reads events" if driver == "redis" else ""
+                text = f"{ADDRESSES[driver]} is set, but no driver: say --driver {driver} too{or_not}"
+                raise ConfigurationError(text)
     url = _address(settings, folder)
     return _with(url, {name: getattr(settings, field) for name, field in _own_options(settings).items()})
 
@@ -120,6 +123,6 @@ def _own_options(settings: Settings) -> dict[str, str]:
         theirs |= {name: name for name in settings.model_fields_set if name.startswith("aws_")}
     idle = {"path", "url", "dsn", "max_attempts"}
     place = (settings.url or "").strip().partition("://")[2].partition("?")[0]
-    if settings.driver == "sqs" and place.rpartition("@")[2]:
+    if settings.driver == "sqs" and place.rpartition("@")[2].partition("/")[0]:
         idle.add("region")  # the URL names it
     return {name: theirs[name] for name in sorted(theirs) if name not in idle}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
@@ -93,10 +93,10 @@ def _from_file(name: str, value: Any, file: Path | None) -> Any:
         return value
     if name.endswith("_path") and value != ":memory:":
         return str(file.parent / _path(value, f"{name} in {file}"))
-    scheme, _, place = value.partition("://")
-    relative = place.partition("?")[0] not in ("", ":memory:") and not place.startswith("/")
-    if name == "url" and scheme.lower() == "sqlite" and relative:
-        return f"{scheme}://{quote(str(file.parent), safe='/:')}/{place}"
+    scheme, _, rest = value.strip().partition("://")
+    place = unquote(rest.partition("?")[0])
+    if name == "url" and scheme.lower() == "sqlite" and place not in ("", ":memory:") and not place.startswith("/"):
+        return f"{scheme}://{quote(str(_path(file.parent, f'{name} in {file}')), safe='/:')}/{rest}"
     return value
 
 

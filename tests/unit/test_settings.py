@@ -327,7 +327,9 @@ def test_a_likely_typo_in_the_env_file_is_told_with_its_place(folder: Path) -> N
     ("url", "read"),
     [
         ("sqlite://data/t.db?synchronous=full", "sqlite://{folder}/data/t.db?synchronous=full"),
+        (" sqlite://t.db", "sqlite://{folder}/t.db"),
         ("sqlite:///var/t.db", "sqlite:///var/t.db"),
+        ("sqlite://%2Fvar/t.db", "sqlite://%2Fvar/t.db"),
         ("sqlite://:memory:", "sqlite://:memory:"),
         ("redis://localhost", "redis://localhost"),
     ],
@@ -424,6 +426,13 @@ def test_options_of_redis_travel_in_its_url() -> None:
     assert load(own).driver_url() == "redis://localhost:6379?db=2&max_connections=3&password=p%40ss"
     assert load(own | {"redis_url": "rediss://h/1"}).driver_url().startswith("rediss://h/1?db=2&")
     assert load({"driver": "redis", "redis_url": "redis://:hunter2@h"}).place == "redis://***@h"
+
+
+def test_a_redis_url_without_a_driver_is_for_events_or_a_mistake() -> None:
+    with pytest.raises(ConfigurationError, match="redis_url is set, but no driver: say --driver redis too, or"):
+        load({"redis_url": "redis://h"}).driver_url()
+    for said in ({"events_enable_event_emitter_redis": True}, {"driver": "sqlite"}):
+        assert load({"redis_url": "redis://h", **said}).driver_url().startswith("sqlite://")
 
 
 def test_a_redis_url_of_another_driver_is_refused() -> None:
