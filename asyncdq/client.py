@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar
@@ -11,9 +10,11 @@ from weakref import WeakKeyDictionary
 
 from . import serializers
 from .batcher import Batcher
+from .blocking import result_of
+from .context import shared
 from .drivers import resolve
 from .drivers.base import BaseDriver
-from .envelope import Envelope, encode
+from .envelope import Envelope, carried, encode
 from .errors import (
     AsyncdqError,
     BodyTooLarge,
@@ -26,7 +27,7 @@ from .errors import (
 from .events.base import Emitter
 from .events.hub import Hub
 from .events.types import TaskEnqueued
-from .message import UNSAID, Call, CallOptions, Enqueued, Message
+from .message import Call, Enqueued, Message
 from .names import check_queue, check_task, new_id
 from .ranges import check_options, delay_of
 from .serializers.base import Serializer
@@ -35,8 +36,6 @@ from .signing import BLANK, Keyring
 P = ParamSpec("P")
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
-
-_CARRIED = ("max_attempts", "retry_delay", "timeout", "visibility_timeout")  # options that travel with the message
 
 _open: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Client]] = WeakKeyDictionary()
 
@@ -53,7 +52,8 @@ class Client:
     """Enqueues calls through one driver, from one event loop.
 
     Concurrent calls share a round trip. While it is open, the tasks of this event loop use it by
-    themselves. A driver that is not connected is connected on opening, and then also closed.
+    themselves, and so do those of threads that have no other one. A driver that is not connected is
+    connected on opening, and then also closed.
     """
 
     def __init__(
@@ -96,7 +96,8 @@ class Client:
     async def open(self, *, ambient: bool = True) -> None:
         """Connect the driver unless it is connected, and create what it needs. Raises DriverError.
 
-        `ambient`: the tasks of this event loop enqueue through this client by themselves.
+        `ambient`: the tasks of this event loop enqueue through this client by themselves, and so does code of this
+        process that has no other one, such as a thread.
         """
         if self._loop is not None:
             raise TaskError("this client is open already; open it once and share it")
@@ -111,6 +112,7 @@ class Client:
         self._loop = asyncio.get_running_loop()
         if ambient:
             _open.setdefault(self._loop, []).append(self)
+            shared[:] = [*filter(_lives, shared), self]
 
     async def close(self) -> None:
         """Finish what is under way, then disconnect the driver if `open` connected it. May be repeated."""
@@ -118,6 +120,8 @@ class Client:
         if loop is not None:
             if self in (opened := _open.get(loop, [])):
                 opened.remove(self)
+            if self in shared:
+                shared.remove(self)
             try:
                 await self._batcher.drain()
             finally:
@@ -166,9 +170,14 @@ class Client:
             raise self._elsewhere()
         if asyncio._get_running_loop() is self._loop:
             raise TaskError("enqueue_sync would block the event loop it waits for: use `await task.enqueue(...)` here")
-        if not self._loop.is_running():
+        if not self.reachable:
             raise TaskError("the event loop of this client does not run: leave it to enqueue_sync to find one")
-        return asyncio.run_coroutine_threadsafe(self.send(calls), self._loop).result()
+        return result_of(lambda: self.send(calls), self._loop)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it is open, on an event loop that runs."""
+        return self._loop is not None and self._loop.is_running()
 
     @property
     def on_another_loop(self) -> bool:
@@ -198,7 +207,7 @@ class Client:
 
     def _body(self, call: Call[Any], id: str, queue: str) -> bytes:
         headers: Mapping[str, str] = {} if self.keyring is None else BLANK
-        args, options = self._written(call), _carried(call.options)
+        args, options = self._written(call), carried(call.options)
         body = encode(Envelope(call.name, self.serializer.content_type, args, options, headers))
         return body if self.keyring is None else self.keyring.sign(id, queue, body)
 
@@ -276,15 +285,9 @@ def _among(messages: Sequence[Message], some: Sequence[Message]) -> list[bool]:
     return [id(message) in these for message in messages]
 
 
-def _carried(options: CallOptions) -> dict[str, Any]:
-    carried: dict[str, Any] = {"enqueued_at": time.time()}
-    if options is UNSAID:
-        return carried
-    for name in _CARRIED:
-        value = getattr(options, name)
-        if value is not None:
-            carried[name] = value
-    return carried
+def _lives(sender: object) -> bool:
+    """Whether it is no client that was left open when its event loop was closed."""
+    return not isinstance(sender, Client) or sender._loop is None or not sender._loop.is_closed()
 
 
 def opened_on(loop: asyncio.AbstractEventLoop) -> Client | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime
@@ -41,6 +42,10 @@ class Sender(Protocol):
 
 running: ContextVar[Callable[[], CurrentTask]] = ContextVar("asyncdq.running")  # asked by few tasks, so made for those
 sender: ContextVar[Sender] = ContextVar("asyncdq.sender")  # set while a task runs: its worker's client
+shared: list[Sender] = []
+"""Who was opened in this process, the last one last: for code that no context reaches, as in a thread of its own."""
+
+os.register_at_fork(after_in_child=shared.clear)  # their event loops are the parent's
 
 
 def current_task() -> CurrentTask:

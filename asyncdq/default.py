@@ -1,4 +1,5 @@
-"""Which client a task enqueues through when none is named: its worker's, the open one, or the default one.
+"""Which client a task enqueues through when none is named: its worker's, the one that is open here, the one that is
+open elsewhere in this process, or the default one.
 
 The default client is made from the settings, one per event loop and process. It is closed when
 `asyncio.run` ends, because a started async generator owns it and `asyncio.run` finalizes those. Code
@@ -27,25 +28,35 @@ if TYPE_CHECKING:
 
 _lifetimes: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[Client]] = WeakKeyDictionary()
 _openings: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Client]] = WeakKeyDictionary()
+_opened: WeakKeyDictionary[asyncio.AbstractEventLoop, Client] = WeakKeyDictionary()
 
 
 async def current() -> Sender:
-    """Inside a task its worker's client, else the one that is open on this loop, else the default one."""
-    mine = context.sender.get(None)
+    """Inside a task its worker's client, else the one that is open on this loop, or elsewhere, else the default one."""
+    loop = asyncio.get_running_loop()
+    mine = context.sender.get(None) or opened_on(loop) or _shared()
     if isinstance(mine, Client) and mine.on_another_loop:
         return _Across(mine)
-    return mine or opened_on(asyncio.get_running_loop()) or await _default()
+    return mine or _opened.get(loop) or await _default()
 
 
 def current_sync() -> Sender:
-    """The same for code outside an event loop: there, the default client of the background loop."""
+    """The same for code outside an event loop: there, the default client is that of the background loop."""
     loop = asyncio._get_running_loop()
     mine = context.sender.get(None) or (opened_on(loop) if loop is not None else None)
-    return mine or _background_client()
+    return mine or _shared() or _background_client()
+
+
+def _shared() -> Sender | None:
+    """Who was opened last in this process, and can be reached: what a thread enqueues belongs where all else goes."""
+    for sender in reversed(context.shared):
+        if not isinstance(sender, Client) or sender.reachable:
+            return sender
+    return None
 
 
 class _Across:
-    """The worker's client, from another event loop: a task in a thread may have called `asyncio.run`."""
+    """A client of another event loop: a thread may have called `asyncio.run`."""
 
     def __init__(self, client: Client) -> None:
         self.send_sync = client.send_sync
@@ -71,11 +82,15 @@ async def _open_default(loop: asyncio.AbstractEventLoop) -> Client:
 
 
 async def _lifetime(loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Client]:
+    client = _from_settings()
     try:
-        async with _from_settings() as client:
-            yield client
+        await client.open(ambient=False)  # it is for those who have no other
+        _opened[loop] = client
+        yield client
     finally:
+        _opened.pop(loop, None)
         _lifetimes.pop(loop, None)
+        await client.close()
 
 
 def _from_settings() -> Client:
@@ -112,7 +127,7 @@ class _Background:
 
     def client(self) -> Client:
         async def find() -> Client:
-            return opened_on(self.loop) or await _default()
+            return _opened.get(self.loop) or await _default()
 
         return asyncio.run_coroutine_threadsafe(find(), self.loop).result()
 

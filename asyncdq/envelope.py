@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from msgpack import Unpacker, packb, unpackb
 
 from .errors import NewerEnvelope, UndecodableBody, UnserializableArgument
+from .message import UNSAID, CallOptions
 from .ranges import LEAST
 from .value import value
 
@@ -24,6 +26,7 @@ _BOUNDS: dict[str, tuple[frozenset[type], float, float]] = {  # the types, the l
     "timeout": (_NUMBER, LEAST["timeout"], math.inf),
     "visibility_timeout": (_NUMBER, LEAST["visibility_timeout"], math.inf),
 }
+_CARRIED = [*_BOUNDS][1:]  # of the options of a call; the others are for the backend
 
 
 @value
@@ -39,6 +42,18 @@ class Envelope:
     args: bytes
     options: Mapping[str, Any]
     headers: Mapping[str, str]
+
+
+def carried(options: CallOptions) -> dict[str, Any]:
+    """What travels in the envelope of a call with these options, which is made now."""
+    travelling: dict[str, Any] = {"enqueued_at": time.time()}
+    if options is UNSAID:
+        return travelling
+    for name in _CARRIED:
+        value = getattr(options, name)
+        if value is not None:
+            travelling[name] = value
+    return travelling
 
 
 def encode(envelope: Envelope) -> bytes:

@@ -90,6 +90,7 @@ def _reply(frame: Frame, pipe: ProcessEnd) -> Frame:
     except BaseException as error:  # user code: a module may raise anything while it is imported
         return refusal(Kind.UNREADABLE, error)
     relay = Relay(pipe)
+    context.shared[:] = [relay]  # for the threads that the task starts itself; when it has returned, they hear that
     try:
         verdict = _execute(job, relay)
     finally:

@@ -29,6 +29,7 @@ FLOORS = {
     "names": "errors",
     "arguments": "errors",
     "batcher": "errors soon",
+    "blocking": "errors",
     "ranges": "message errors names",
     "signing": "errors",
     "url": "errors",
