@@ -58,9 +58,7 @@ def test_an_error_class_that_is_loaded_anew_is_the_new_one_in_the_policy_of_the_
 
 
 class Odd(type):
-    """Its classes compare by name, and have no hash."""
-
-    __hash__ = None
+    """Its classes are all equal, and have no hash."""
 
     def __eq__(cls, other: object) -> bool:
         return isinstance(other, Odd)
