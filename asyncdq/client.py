@@ -112,7 +112,7 @@ class Client:
         self._loop = asyncio.get_running_loop()
         if ambient:
             _open.setdefault(self._loop, []).append(self)
-            shared[:] = [*filter(_lives, shared), self]
+            shared[:] = [each for each in shared if not (isinstance(each, Client) and each.left_open)] + [self]
 
     async def close(self) -> None:
         """Finish what is under way, then disconnect the driver if `open` connected it. May be repeated."""
@@ -178,6 +178,11 @@ class Client:
     def reachable(self) -> bool:
         """Whether it is open, on an event loop that runs."""
         return self._loop is not None and self._loop.is_running()
+
+    @property
+    def left_open(self) -> bool:
+        """Whether its event loop was closed before it was."""
+        return self._loop is not None and self._loop.is_closed()
 
     @property
     def on_another_loop(self) -> bool:
@@ -283,11 +288,6 @@ def _among(messages: Sequence[Message], some: Sequence[Message]) -> list[bool]:
     """Which of the messages are some of these: by identity, since one batch may hold equal ones."""
     these = set(map(id, some))
     return [id(message) in these for message in messages]
-
-
-def _lives(sender: object) -> bool:
-    """Whether it is no client that was left open when its event loop was closed."""
-    return not isinstance(sender, Client) or sender._loop is None or not sender._loop.is_closed()
 
 
 def opened_on(loop: asyncio.AbstractEventLoop) -> Client | None:
