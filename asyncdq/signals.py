@@ -32,6 +32,6 @@ class Reject(Signal):
         super().__init__(reason or "the task rejected its message")
 
 
-def _check_delay(name: str, delay: float | None) -> None:
-    if delay is not None and not 0 <= delay < float("inf"):
+def _check_delay(name: str, delay: object) -> None:
+    if delay is not None and not (isinstance(delay, (int, float)) and 0 <= delay < float("inf")):
         raise ValueError(f"{name}: the delay is in seconds, 0 or more, not {delay!r}")

@@ -1,5 +1,6 @@
 import math
 import pickle
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -115,7 +116,12 @@ def test_an_error_whose_own_text_fails_is_still_described() -> None:
     assert "Unspeakable" in describe(raised(Unspeakable()))
 
 
-@pytest.mark.parametrize("make", [lambda: Retry(delay=-1), lambda: Snooze(-0.5), lambda: Snooze(float("nan"))])
+WRONG: Any = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Retry(delay=-1), lambda: Snooze(-0.5), lambda: Snooze(float("nan")), lambda: Retry(delay=WRONG)]
+)
 def test_a_negative_delay_is_refused_where_it_is_said(make: object) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match="0 or more"):
