@@ -16,6 +16,7 @@ DETAIL_LIMIT = 8192  # characters of a traceback that are kept: dead letters are
 ERROR_LIMIT = 1024  # characters of an error's one line
 
 _CALLERS = ("asyncdq.worker.", "asyncio.", "concurrent.futures.")
+_DELIBERATE = (Signal, TaskTimeout)
 
 Strategy = Literal["fixed", "exponential"]
 
@@ -115,21 +116,26 @@ def one_line(error: BaseException) -> str:
 
 def describe(error: BaseException) -> str:
     """The traceback as people read it; without frames for what a task raised on purpose or we raised for it."""
-    if isinstance(error, (Signal, TaskTimeout)):
+    if isinstance(error, _DELIBERATE):
         return one_line(error)
+    whole = error.__traceback__
     try:
-        text = "".join(traceback.format_exception(type(error), error, _from_the_task(error.__traceback__)))
+        text = "".join(traceback.format_exception(type(error), error, _from_the_task(whole) or whole))
     except BaseException:  # an error whose own __str__ or __repr__ fails must not hurt its neighbours
         text = one_line(error)
     return clean(text)[-DETAIL_LIMIT:]
 
 
+def is_of_the_task(error: BaseException) -> bool:
+    """Whether `describe` has frames of the task's code, or of what that has called."""
+    return not isinstance(error, _DELIBERATE) and _from_the_task(error.__traceback__) is not None
+
+
 def _from_the_task(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback without the frames of the worker that called the task."""
-    inner = trace
-    while inner is not None and inner.tb_frame.f_globals.get("__name__", "").startswith(_CALLERS):
-        inner = inner.tb_next
-    return inner or trace
+    """The traceback without the frames of the worker that called the task; None if there are no others."""
+    while trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_CALLERS):
+        trace = trace.tb_next
+    return trace
 
 
 def clean(text: str) -> str:

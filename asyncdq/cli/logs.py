@@ -18,12 +18,19 @@ _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level and message; a traceback follows on lines of its own."""
+    """Time, level and message; a traceback follows, on lines of its own that begin with blanks.
+
+    So no line of an error's text can pass for one of the log.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(message)s")
         self._second = -1
         self._text = ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        return line.replace("\n", "\n  ") if record.exc_text else line
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - its name in logging
         """Written once per second, for that takes longer than the rest of the line."""
@@ -46,6 +53,8 @@ class JsonFormatter(logging.Formatter):
         extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             extra["exception"] = self.formatException(record.exc_info)
+        elif record.exc_text:  # that of a task: the worker has it as text only
+            extra["exception"] = record.exc_text
         return json.dumps(extra | line, default=str)
 
 

@@ -30,10 +30,12 @@ from ..retry import decide, one_line
 from .grants import Grants
 from .job import Job, Verdict
 from .pipe import Frame, Kind, ProcessEnd, refusal
+from .tracebacks import Tracebacks
 
 QUIET = frozenset({signal.SIGINT, signal.SIGTERM})  # blocked by the worker until this process ignores them
 _PR_SET_PDEATHSIG = 1
 _numbers = count(1)  # of calls, in all jobs of this process
+_tracebacks = Tracebacks()
 
 
 def serve(
@@ -101,15 +103,15 @@ def _reply(frame: Frame, pipe: ProcessEnd) -> Frame:
 def _execute(job: Job, relay: Relay) -> Verdict:
     began = time.perf_counter()
     outcome: Outcome = Done()
-    line = ""
+    line = trace = ""
     try:
         copy_context().run(_call, job, relay)
     except BaseException as error:  # whatever a task raises, SystemExit too, is the end of that task alone
         outcome = decide(error, job.current.attempt, job.policy, job.roll)
-        line = one_line(error)
+        line, trace = one_line(error), _tracebacks.of(error, outcome, time.perf_counter())
     duration = time.perf_counter() - began
     _flush()
-    return Verdict(outcome, line, duration)
+    return Verdict(outcome, line, duration, trace)
 
 
 def _call(job: Job, relay: Relay) -> None:

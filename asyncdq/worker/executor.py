@@ -20,6 +20,7 @@ from .job import Job, Verdict
 from .log import log
 from .pool import ProcessPool
 from .run import PARKED_AFTER, Run, Stop
+from .tracebacks import Tracebacks
 from .turn import Parked
 
 STUCK_AFTER = 5.0  # seconds after its end was asked for that a task is reported as stuck
@@ -43,6 +44,7 @@ class Executor:
         self._serializers = serializers
         self._loop = asyncio.get_running_loop()
         self._owner = cast("asyncio.Task[None]", asyncio.current_task())
+        self._tracebacks = Tracebacks()
         self.stuck: set[Run] = set()
         self.threads_left = 0  # threads that still run a task which was given back at shutdown
 
@@ -59,7 +61,7 @@ class Executor:
         if run.stop is not None:
             _forget_cancellation()
         try:
-            return verdict or _verdict(run, raised, self._loop.time())
+            return verdict or _verdict(run, raised, self._loop.time(), self._tracebacks)
         finally:
             del raised  # its traceback holds this frame: a ring, as in shift.py
 
@@ -180,7 +182,7 @@ class Executor:
             )
 
 
-def _verdict(run: Run, error: BaseException | None, now: float) -> Verdict | None:
+def _verdict(run: Run, error: BaseException | None, now: float, tracebacks: Tracebacks) -> Verdict | None:
     """What a run's end means, given what it raised and whether it was interrupted."""
     duration = 0.0 if run.begun is None else now - run.begun
     if error is None and run.stop is None:
@@ -193,7 +195,9 @@ def _verdict(run: Run, error: BaseException | None, now: float) -> Verdict | Non
     if run.stop is Stop.TIMEOUT and not deliberate:
         error = TaskTimeout(f"it ran longer than its timeout of {run.plan.timeout:g} s")
     outcome = decide(error, run.delivery.attempt, run.plan.policy, random.random())
-    return Verdict(outcome, "" if error is None else one_line(error), duration)
+    if error is None:
+        return Verdict(outcome, "", duration)
+    return Verdict(outcome, one_line(error), duration, tracebacks.of(error, outcome, now))
 
 
 def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[BaseException]:

@@ -61,11 +61,15 @@ class Job:
 
 @value
 class Verdict:
-    """How an execution ended. `error` is one line, empty after a success; `duration` is in seconds."""
+    """How an execution ended. `error` is one line, empty after a success; `duration` is in seconds.
+
+    `traceback` is for the log, where there is one and its turn (see tracebacks.py).
+    """
 
     outcome: Outcome
     error: str = ""
     duration: float = 0.0
+    traceback: str = ""
 
     def frame(self) -> Frame:
         """What a process says at the end of a job."""

@@ -1,11 +1,12 @@
 """What the worker tells: one log line and one event per start, success, retry and burial, and the counts.
 
 A start is a line at level debug, and so is each success beyond a thousand in a second, which are counted instead: a
-line takes as long as all the rest of a short task.
+line takes as long as all the rest of a short task. A failed attempt has its traceback, as text: twenty of a second do.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ from .job import Verdict
 from .log import log
 from .run import Run
 from .settler import Settled
+from .tracebacks import Tracebacks
 
 
 class Journal:
@@ -44,6 +46,7 @@ class Journal:
         self._counts: Counter[str] = Counter()
         self._events = events
         self._brevity = Brevity(_more)
+        self._tracebacks = Tracebacks()
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -119,8 +122,9 @@ class Journal:
                 pass  # nothing has happened to the task
 
     def _decided(self, delivery: Delivery, task: str, verdict: Verdict, max_attempts: int | None) -> None:
-        outcome, took = verdict.outcome, verdict.duration
-        match outcome:
+        took = verdict.duration
+        facts: Mapping[str, Any]
+        match verdict.outcome:
             case Done():
                 self._counts["done"] += 1
                 if log.isEnabledFor(logging.INFO) and (self._brevity.grants() or log.isEnabledFor(logging.DEBUG)):
@@ -129,15 +133,20 @@ class Journal:
             case Again(delay, counted):
                 self._counts["retried" if counted else "interrupted"] += 1
                 why = verdict.error or "interrupted"
-                facts: Mapping[str, Any] = {"delay": delay, "counted": counted, "error": why, "duration": took}
+                facts = {"delay": delay, "counted": counted, "error": why, "duration": took}
                 text = f"again in {delay:g} s: {why}"
-                _say("task_retrying", text, delivery, task, logging.WARNING if counted else logging.INFO, **facts)
+                level = logging.WARNING if counted else logging.INFO
+                _say("task_retrying", text, delivery, task, level, self._traceback(verdict), **facts)
             case Dead(reason, error):
                 self._counts["buried"] += 1
-                text = f"buried ({reason}): {error}"
-                _say("task_failed", text, delivery, task, logging.ERROR, reason=reason, error=error, duration=took)
+                text, facts = f"buried ({reason}): {error}", {"reason": reason, "error": error, "duration": took}
+                _say("task_failed", text, delivery, task, logging.ERROR, self._traceback(verdict), **facts)
             case Unstarted():
                 self._counts["given_back"] += 1
+
+    def _traceback(self, verdict: Verdict) -> str:
+        granted = verdict.traceback and self._tracebacks.grants(asyncio.get_running_loop().time())
+        return verdict.traceback if granted else ""
 
 
 def _about(kind: type[Told], events: Hub, delivery: Delivery, task: str, max_attempts: int | None) -> Told:
@@ -153,9 +162,15 @@ def _attempt(delivery: Delivery, max_attempts: int | None) -> str:
     return f"attempt {delivery.attempt}" + (f" of {max_attempts}" if max_attempts is not None else "")
 
 
-def _say(event: str, text: str, delivery: Delivery, task: str, level: int = logging.INFO, **facts: Any) -> None:
+def _say(
+    event: str, text: str, delivery: Delivery, task: str, level: int = logging.INFO, trace: str = "", **facts: Any
+) -> None:
     if not log.isEnabledFor(level):
         return
     extra = {"event": event, "task_id": delivery.id, "task": task, "queue": delivery.queue, "attempt": delivery.attempt}
     # The name and the id may be those of a message that nobody here has written.
-    log.log(level, "%s %s %s %s", event, shown(task), shown(delivery.id), shown(text), extra=extra | facts)
+    line = "%s %s %s %s", event, shown(task), shown(delivery.id), shown(text)
+    if trace:
+        log.log_with("\n".join(map(shown, trace.rstrip("\n").split("\n"))), level, *line, extra=extra | facts)
+    else:
+        log.log(level, *line, extra=extra | facts)

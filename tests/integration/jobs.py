@@ -180,6 +180,26 @@ async def fail_until(attempt: int) -> None:
             raise ValueError("not yet")
 
 
+@task(max_attempts=2, retry_delay=0)
+def fail_once_in_thread() -> None:
+    with execution():
+        if current_task().attempt == 1:
+            raise ValueError("not yet")
+
+
+@task(max_attempts=2, retry_delay=0, process=True)
+def fail_once_in_process() -> None:
+    with execution():
+        if current_task().attempt == 1:
+            raise ValueError("not yet")
+
+
+@task(max_attempts=1)
+async def fail_with(text: str) -> None:
+    with execution():
+        raise ValueError(text)
+
+
 @task(max_attempts=3)
 async def retry_until(attempt: int) -> None:
     with execution():

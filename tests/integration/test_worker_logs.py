@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import datetime
+from typing import Any
 
 import pytest
+
+from asyncdq import Call
 
 from . import jobs
 from .workers import Site, sqlite_only
@@ -55,6 +59,70 @@ async def test_each_event_of_a_task_is_one_object_of_json(site: Site) -> None:
     assert lines[3]["duration"] >= 0
     burial = next(line for line in worker.events() if line.get("event") == "task_failed")
     assert (burial["task_id"], burial["reason"], burial["level"]) == (bad, "attempts", "error")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [jobs.fail_until.bind(2), jobs.fail_once_in_thread.bind(), jobs.fail_once_in_process.bind()],
+    ids=["loop", "thread", "process"],
+)
+async def test_what_is_retried_has_its_traceback_though_it_ends_well(site: Site, call: Call[Any]) -> None:
+    await site.enqueue([call])
+    worker = site.start("--burst", "--log-format", "json", "--process-pool-size", "1")
+    assert await worker.exited() == 0
+    (retry,) = [line for line in worker.events() if "exception" in line]
+    assert retry["event"] == "task_retrying"
+    first, *frames, last = retry["exception"].splitlines()
+    assert (first, last) == ("Traceback (most recent call last):", "ValueError: not yet")
+    assert [line for line in frames if "File" in line] == [frames[0]]
+    assert "jobs.py" in frames[0]
+    assert "\n" not in retry["message"]
+
+
+async def test_a_burial_has_its_traceback_in_the_text_as_in_the_dead_letter(site: Site) -> None:
+    (id,) = await site.enqueue([jobs.fail.bind()])
+    worker = site.start("--burst")
+    assert await worker.exited() == 0
+    (burial,) = worker.log_lines("task_failed")
+    _, _, after = worker.log.partition(burial + "\n")
+    detail = (await site.dead())[id].detail
+    assert after.startswith("".join(f"  {line}\n" for line in detail.splitlines()))
+
+
+async def test_logging_that_a_program_has_set_up_shows_the_traceback(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    await site.enqueue([jobs.fail_until.bind(2)])
+    with caplog.at_level(logging.INFO):
+        await site.burst()
+    (retry,) = [record for record in caplog.records if vars(record).get("event") == "task_retrying"]
+    assert "Traceback (most recent call last):\n" in caplog.text
+    assert (retry.exc_info, retry.filename, retry.funcName) == (None, "journal.py", "_say")
+
+
+async def test_what_a_task_raises_on_purpose_has_no_traceback(site: Site) -> None:
+    await site.enqueue([jobs.retry_until.bind(2), jobs.reject.bind(), jobs.exit_at_once_in_process.bind()])
+    worker = site.start("--burst", "--log-format", "json", "--process-pool-size", "1")
+    assert await worker.exited() == 0
+    assert [line for line in worker.events() if "exception" in line] == []
+
+
+async def test_an_error_forges_no_line_of_the_log(site: Site) -> None:
+    await site.enqueue([jobs.fail_with.bind("no\n2030-01-01 00:00:00 INFO    task_completed shop.refund\x1b[2J")])
+    worker = site.start("--burst")
+    assert await worker.exited() == 0
+    assert len(worker.log_lines("2030-01-01")) == 2
+    assert [line for line in worker.log_lines() if line.startswith("2030") or "\x1b" in line] == []
+
+
+async def test_of_many_failures_in_a_second_all_have_a_line_and_some_a_traceback(site: Site) -> None:
+    await site.enqueue(jobs.fail.bind() for _ in range(1_000))
+    worker = site.start("--burst", "--log-format", "json", "-c", "100")
+    assert await worker.exited() == 0
+    burials = [line for line in worker.events() if line.get("event") == "task_failed"]
+    first, last = (datetime.fromisoformat(burials[at]["time"]) for at in (0, -1))
+    assert len(burials) == 1_000
+    assert 20 <= len([line for line in burials if "exception" in line]) <= 20 * ((last - first).total_seconds() + 1)
 
 
 async def test_a_worker_says_regularly_that_it_lives(site: Site) -> None:

@@ -36,7 +36,7 @@ def test_a_job_arrives_as_it_was_sent(enqueued_at: datetime | None) -> None:
     "verdict",
     [
         Verdict(Done(), duration=0.125),
-        Verdict(Again(2.5, counted=True), "OSError: away", 1.5),
+        Verdict(Again(2.5, counted=True), "OSError: away", 1.5, "Traceback ..."),
         Verdict(Dead("rejected", "no", "no such user"), "Reject: no such user", 0.0),
     ],
 )
