@@ -41,9 +41,15 @@ def admit(delivery: Delivery, crew: Crew, position: int, claimed_at: float, leas
     except UnknownTask as error:
         return Refusal(envelope.task, _unknown(error, delivery, planner))
     if delivery.lost >= plan.policy.max_attempts:
-        text = f"{delivery.lost} workers in a row died or lost their lease while they held it"
+        text = _losses(delivery.lost)
         return Refusal(envelope.task, Verdict(Dead("lost", text), text))
     return Run(delivery, envelope, plan, position, claimed_at, lease)
+
+
+def _losses(lost: int) -> str:
+    if lost == 1:
+        return "the worker that held it died or lost its lease"
+    return f"{lost} workers in a row died or lost their lease while they held it"
 
 
 def _unknown(error: Exception, delivery: Delivery, planner: Planner) -> Verdict:

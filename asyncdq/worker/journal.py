@@ -55,7 +55,8 @@ class Journal:
         return {**self._counts, "events_dropped": dropped} if dropped else self._counts
 
     def __str__(self) -> str:
-        return ", ".join(f"{number} {what}" for what, number in sorted(self.counts.items())) or "nothing done"
+        counts = sorted(self.counts.items())
+        return ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in counts) or "nothing done"
 
     def online(self) -> None:
         """The worker is ready."""
@@ -131,8 +132,8 @@ class Journal:
                     text = f"{_attempt(delivery, max_attempts)} in {took:.3f} s"
                     _say("task_completed", text, delivery, task, duration=took, max_attempts=max_attempts)
             case Again(delay, counted):
-                self._counts["retried" if counted else "interrupted"] += 1
                 why = verdict.error or "interrupted"
+                self._counts["retried" if counted else "snoozed" if verdict.error else "interrupted"] += 1
                 facts = {"delay": delay, "counted": counted, "error": why, "duration": took}
                 text = f"again in {delay:g} s: {why}"
                 level = logging.WARNING if counted else logging.INFO

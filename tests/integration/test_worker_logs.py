@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 from datetime import datetime
 from typing import Any
 
@@ -132,6 +133,41 @@ async def test_a_worker_says_regularly_that_it_lives(site: Site) -> None:
     site.open_gate()
     beats = [line for line in worker.events() if line.get("event") == "worker_heartbeat"]
     assert (beats[-1]["running"], beats[-1]["stuck"]) == (1, 0)
+
+
+async def test_the_last_line_tells_a_snooze_from_an_interruption(site: Site) -> None:
+    await site.enqueue([jobs.snooze_until.bind(site.gate)])
+    worker = site.start("--max-tasks", "2")
+    assert await worker.exited() == 0
+    assert worker.log_lines()[-1].endswith("has ended: 1 done, 1 snoozed")
+    await site.enqueue([jobs.hold.bind(str(site.folder / "never"))])
+    worker = site.start("--grace-period", "0")
+    await site.started(3)
+    worker.signal(signal.SIGTERM)
+    assert await worker.exited() == 0
+    assert worker.log_lines()[-1].endswith("has ended: 1 interrupted")
+
+
+async def test_the_last_line_says_in_words_what_was_given_back(site: Site) -> None:
+    await site.enqueue([jobs.hold.bind(site.gate)] * 2)
+    worker = site.start("-c", "1", "--claim-ahead", "1")
+    await site.started(1)
+    worker.signal(signal.SIGTERM)
+    await worker.says("SIGTERM")
+    site.open_gate()
+    assert await worker.exited() == 0
+    assert re.search(r"has ended: 1 done, \d+ given back$", worker.log_lines()[-1])
+
+
+async def test_one_lost_worker_is_not_several_in_a_row(site: Site) -> None:
+    (id,) = await site.enqueue([jobs.hold.using(max_attempts=1).bind(site.gate)])
+    killed = site.start("--task-defaults-visibility-timeout", "1")
+    await site.started(1)
+    killed.kill()
+    worker = site.start()
+    await worker.says(
+        f"task_failed {jobs.hold.name} {id} buried (lost): the worker that held it died or lost its lease"
+    )
 
 
 async def test_the_task_that_blocks_the_event_loop_is_named(site: Site, caplog: pytest.LogCaptureFixture) -> None:
