@@ -64,6 +64,15 @@ def _import(name: str) -> None:
 def _broken(name: str, error: BaseException) -> ConfigurationError:
     logger.debug("the import of %s failed", name, exc_info=error)
     last = traceback.format_exception_only(error)[-1].strip()
-    frame = traceback.extract_tb(error.__traceback__)[-1:]
-    where = f" ({frame[0].filename}:{frame[0].lineno})" if frame else ""
-    return ConfigurationError(f"the module {name!r} cannot be imported: {last}{where}; --log-level debug shows more")
+    text = f"the module {name!r} cannot be imported: {last}{_where(error)}; --log-level debug shows more"
+    return ConfigurationError(text)
+
+
+def _where(error: BaseException) -> str:
+    """The file and line that are to be mended, if that is known."""
+    if isinstance(error, SyntaxError) and error.filename:  # what has read the file is Python's own import
+        return f" ({error.filename}:{error.lineno})" if error.lineno else f" ({error.filename})"
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames or frames[-1].filename.startswith("<frozen importlib"):
+        return ""
+    return f" ({frames[-1].filename}:{frames[-1].lineno})"

@@ -351,6 +351,21 @@ def test_a_module_that_cannot_be_imported_is_one_line_and_debug_shows_the_traceb
     assert "Traceback" in shell.run("worker", "broken", "--log-level", "debug").stderr
 
 
+@pytest.mark.parametrize("importer", ["broken", "app"])
+def test_a_syntax_error_has_its_own_place_whoever_imports_it(shell: Shell, importer: str) -> None:
+    (shell.folder / "broken.py").write_text("import json\n\ndef task()\n    pass\n")
+    (shell.folder / "app.py").write_text("import broken\n")
+    line = shell.refused("worker", importer)
+    assert f"{importer!r} cannot be imported: SyntaxError: expected ':' ({shell.folder / 'broken.py'}:3)" in line
+
+
+def test_a_module_that_is_no_text_has_no_place(shell: Shell) -> None:
+    (shell.folder / "binary.py").write_bytes(b"\0")
+    line = shell.refused("worker", "binary")
+    assert "'binary' cannot be imported" in line
+    assert "importlib" not in line
+
+
 def test_a_folder_or_a_module_without_tasks_is_refused(shell: Shell) -> None:
     (shell.folder / "empty.py").touch()
     assert "no tasks in empty" in shell.refused("worker", "empty")
