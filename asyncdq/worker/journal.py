@@ -75,7 +75,9 @@ class Journal:
             self._events.emit(WorkerOffline(worker_id=self._events.worker_id))
 
     def started(self, run: Run) -> None:
-        """The task begins."""
+        """The task begins; who took it over from a worker that is dead says so, for that one cannot."""
+        if run.delivery.lost:
+            self._redelivered(run.delivery, run.plan.task.name)
         if log.isEnabledFor(logging.DEBUG):
             most = run.plan.policy.max_attempts
             text = _attempt(run.delivery, most)
@@ -101,6 +103,11 @@ class Journal:
         _say("task_lease_lost", "lease lost, its outcome here counts for nothing", delivery, task, logging.WARNING)
         if self._events is not None:
             self._events.emit(_about(TaskLeaseLost, self._events, delivery, task, max_attempts))
+
+    def _redelivered(self, delivery: Delivery, task: str) -> None:
+        times = "once" if delivery.lost == 1 else f"{delivery.lost} times"
+        text = f"begins again; it was lost {times}: its worker died or lost its lease"
+        _say("task_redelivered", text, delivery, task, logging.WARNING, lost=delivery.lost)
 
     def _emit_outcome(
         self, events: Hub, delivery: Delivery, task: str, verdict: Verdict, max_attempts: int | None

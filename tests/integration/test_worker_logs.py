@@ -159,6 +159,21 @@ async def test_the_last_line_says_in_words_what_was_given_back(site: Site) -> No
     assert re.search(r"has ended: 1 done, \d+ given back$", worker.log_lines()[-1])
 
 
+async def test_who_takes_over_from_a_dead_worker_says_so(site: Site) -> None:
+    (id,) = await site.enqueue([jobs.hold.bind(site.gate)])
+    for number in (1, 2):
+        killed = site.start("--task-defaults-visibility-timeout", "1")
+        await site.started(number)
+        killed.kill()
+    worker = site.start("--log-format", "json", "--max-tasks", "1")
+    await site.started(3)
+    site.open_gate()
+    assert await worker.exited() == 0
+    (line,) = [line for line in worker.events() if line.get("event") == "task_redelivered"]
+    assert (line["task_id"], line["lost"], line["level"]) == (id, 2, "warning")
+    assert "it was lost 2 times" in line["message"]
+
+
 async def test_one_lost_worker_is_not_several_in_a_row(site: Site) -> None:
     (id,) = await site.enqueue([jobs.hold.using(max_attempts=1).bind(site.gate)])
     killed = site.start("--task-defaults-visibility-timeout", "1")
