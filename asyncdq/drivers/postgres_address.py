@@ -31,13 +31,17 @@ FORM = Form(
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`dsns` is what asyncpg reads, a host each, without user and password; `where` is for people, without secrets."""
+    """`dsns` is what asyncpg reads, a host each, without user and password; `where` is for people, without secrets.
+
+    `chooses`: of several hosts the first is used that can be written; else the DSN says itself which will do.
+    """
 
     dsns: tuple[str, ...] = field(repr=False)
     user: str | None
     password: str | None = field(repr=False)
     options: Mapping[str, str] = field(repr=False)
     where: str
+    chooses: bool
 
     @classmethod
     def of(cls, url: Url) -> Self:
@@ -47,7 +51,10 @@ class Address:
         theirs = {name: value for name, value in url.options.items() if name in (*_CLIENTS, *_SERVERS)}
         hosts = url.hosts.split(",")
         # Of several, some are standbys, and which ones changes: a queue can be kept only where it can be written.
-        chosen = {"target_session_attrs": "read-write"} if len(hosts) > 1 else {}
-        query = urlencode(chosen | theirs)
+        chooses = len(hosts) > 1 and theirs.get("target_session_attrs", "") in ("", "read-write")
+        if chooses:
+            theirs["target_session_attrs"] = "any"
+        query = urlencode(theirs)
         dsns = tuple(f"postgresql://{host}/{url.path}{'?' if query else ''}{query}" for host in hosts)
-        return cls(dsns, url.user or None, url.password or None, theirs, f"PostgreSQL at {url.place or 'localhost'}")
+        where = f"PostgreSQL at {url.place or 'localhost'}"
+        return cls(dsns, url.user or None, url.password or None, theirs, where, chooses)

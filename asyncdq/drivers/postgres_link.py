@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -38,6 +37,13 @@ PLANNING: Mapping[str, str] = {
 """Every statement of ours has an index to go by, in its order, and one shape for any parameters. A plan is kept with
 a connection, and one that was made while the table was empty would read the whole of it later. Left to itself the
 server plans a settle anew each time, which takes as long as running it; compiling takes longer."""
+
+
+AWAY = (OSError, asyncpg.CannotConnectNowError)
+"""What leads on to the next host."""
+
+WRITABLE = "not current_setting('transaction_read_only')::bool"
+"""What a server says of itself: false on a standby, and where default_transaction_read_only is on."""
 
 
 class Link:
@@ -82,31 +88,38 @@ class Link:
         return connection
 
     async def _connect(self, pooled: bool) -> Connection:
+        """To the first host that will do; one by one, for in asyncpg a silent one uses up the time of all."""
         address = self.address
-        settings = {} if "application_name" in address.options else {"application_name": "asyncdq"}
-        options: dict[str, Any] = {}
-        if pooled:
-            options["statement_cache_size"] = 0
-        else:
-            options["max_cached_statement_lifetime"] = 0  # for ever: nobody can tell when one would be prepared anew
-            settings |= {
-                "statement_timeout": str(max(1, int(self.timeout * 750))),
-                "default_transaction_isolation": "read committed",
-                **PLANNING,
-            }
+        share = min(5.0, self.timeout) / len(address.dsns)
         connect = partial(
-            asyncpg.connect,
-            user=address.user,
-            password=address.password,
-            timeout=min(5.0, self.timeout) / len(address.dsns),
-            server_settings=settings,
-            **options,
+            asyncpg.connect, user=address.user, password=address.password, timeout=share, **self._options(pooled)
         )
-        *others, last = address.dsns  # one by one: for asyncpg, one that is silent uses up the time of all
-        for dsn in others:
-            with suppress(OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched):
-                return await connect(dsn)
-        return await connect(last)
+        unfit = False
+        for number, dsn in enumerate(address.dsns, 1):
+            try:
+                connection = await connect(dsn)
+                if not address.chooses or await _can_be_written(connection, share):
+                    return connection
+                unfit = True
+            except asyncpg.TargetServerAttributeNotMatched:
+                unfit = True
+            except AWAY:
+                if number == len(address.dsns) and not unfit:
+                    raise
+        wish = "can be written: standbys, or read-only" if address.chooses else "is what target_session_attrs asks for"
+        raise ConnectionLost(f"{address.where}: none of these hosts {wish}")
+
+    def _options(self, pooled: bool) -> dict[str, Any]:
+        settings = {} if "application_name" in self.address.options else {"application_name": "asyncdq"}
+        if pooled:
+            return {"server_settings": settings, "statement_cache_size": 0}
+        settings |= {
+            "statement_timeout": str(max(1, int(self.timeout * 750))),
+            "default_transaction_isolation": "read committed",
+            **PLANNING,
+        }
+        # For ever: nobody can tell when one would be prepared anew.
+        return {"server_settings": settings, "max_cached_statement_lifetime": 0}
 
     def _check(self, connection: Connection) -> None:
         """Raises ConfigurationError for a server that cannot serve us."""
@@ -119,6 +132,20 @@ class Link:
             connection.terminate()
             self.pooled = None
             raise ConfigurationError(f"{self.address.where} {problem}")
+
+
+async def _can_be_written(connection: Connection, timeout: float) -> bool:
+    """Whether the server takes writes. If not, or if it does not say so within `timeout`, the connection is cut.
+
+    It is asked, for PgBouncer greets everybody with what the first server said that it met: before a failover.
+    """
+    found = False
+    try:
+        found = await bounded(connection, timeout, connection.fetchval(f"select {WRITABLE}"))
+        return found
+    finally:
+        if not found:
+            connection.terminate()
 
 
 async def bounded(connection: Connection, timeout: float, answer: Awaitable[T]) -> T:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 
 from asyncdq.drivers.postgres import PostgresDriver
 from asyncdq.drivers.postgres_address import FORM, Address
 from asyncdq.drivers.postgres_link import Link
 from asyncdq.drivers.postgres_watch import PATIENCE
+from asyncdq.errors import ConnectionLost
 from asyncdq.message import Delivery, Message
 from tests.servers.proxy import Proxy
 from tests.servers.server import Server
+
+from .standbys import make_read_only, several
 
 pytestmark = pytest.mark.parametrize("own_server", ["postgres"], indirect=True)
 
@@ -29,19 +30,26 @@ async def claim(driver: PostgresDriver, queue: str = "work") -> list[Delivery]:
 
 
 @pytest.mark.parametrize("queue_url", ["postgres"], indirect=True)
-async def test_of_several_hosts_the_one_that_can_be_written_is_used(own_server: Server, queue_url: str) -> None:
-    standby, primary = urlsplit(own_server.url), urlsplit(queue_url)
-    place = primary.netloc.rpartition("@")[2]
-    both = primary._replace(netloc=f"{standby.netloc},{place}").geturl()
-    admin = await asyncpg.connect(own_server.url)
-    await admin.execute("alter system set default_transaction_read_only = on")  # as a standby looks to who connects
-    await admin.execute("select pg_reload_conf()")
-    await admin.close()
-    async with PostgresDriver(both) as driver:
+@pytest.mark.parametrize("wish", ["", "?target_session_attrs=read-write"])
+async def test_of_several_hosts_the_one_that_can_be_written_is_used(
+    own_server: Server, queue_url: str, wish: str
+) -> None:
+    await make_read_only(own_server.url)
+    async with PostgresDriver(several(own_server.url, queue_url) + wish) as driver:
         await driver.setup()
         assert await driver.enqueue([message("a")]) == []
     async with PostgresDriver(queue_url) as driver:
         assert [each.id for each in await claim(driver)] == ["a"]
+
+
+async def test_that_no_host_can_be_written_is_said_whichever_was_the_last(own_server: Server) -> None:
+    await make_read_only(own_server.url)
+    down = "postgresql://asyncdq@127.0.0.1:1"
+    for both in several(own_server.url, down), several(down, own_server.url), several(own_server.url, own_server.url):
+        with pytest.raises(ConnectionLost, match="none of these hosts can be written: standbys, or read-only"):
+            await PostgresDriver(both).connect()
+        with pytest.raises(ConnectionLost, match="none of these hosts is what target_session_attrs asks for"):
+            await PostgresDriver(f"{both}?target_session_attrs=standby").connect()
 
 
 async def test_a_listening_connection_that_goes_silent_delays_by_a_second_and_is_given_up(own_server: Server) -> None:

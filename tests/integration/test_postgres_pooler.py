@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +18,9 @@ import pytest
 
 from asyncdq.drivers.postgres import PostgresDriver
 from asyncdq.message import Again, Done, Message
+from tests.servers.server import Server
+
+from .standbys import make_read_only, several
 
 pytestmark = pytest.mark.parametrize("queue_url", ["postgres"], indirect=True)
 
@@ -28,13 +32,20 @@ def message(id: str) -> Message:
 @pytest.fixture
 def pgbouncer(queue_url: str) -> Iterator[str]:
     """The URL of the same database through PgBouncer in transaction mode."""
+    with through_pgbouncer(queue_url) as url:
+        yield url
+
+
+@contextmanager
+def through_pgbouncer(url: str) -> Iterator[str]:
+    """The URL of this database through a PgBouncer in transaction mode."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("apt-get install pgbouncer")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = urlsplit(queue_url)
+    server = urlsplit(url)
     folder = Path(f"/tmp/asyncdq-pgbouncer-{port}")  # pytest's own folders are closed to the user that it runs as
     folder.mkdir()
     (folder / "users").write_text('"asyncdq" "asyncdq"\n')
@@ -95,3 +106,18 @@ async def test_an_enqueue_through_a_pooler_wakes_who_listens_directly(queue_url:
         await producer.enqueue([message("a")])
         await waiter
         assert time.monotonic() - began < 0.9  # sooner than it would have looked by itself
+
+
+@pytest.mark.parametrize("own_server", ["postgres"], indirect=True)
+async def test_of_several_poolers_the_one_whose_server_can_be_written_now_is_used(
+    own_server: Server, queue_url: str
+) -> None:
+    await make_read_only(own_server.url)
+    with through_pgbouncer(own_server.url) as first, through_pgbouncer(queue_url) as second:
+        for id, read_only, used in ("a", True, queue_url), ("b", False, own_server.url), ("c", True, queue_url):
+            await make_read_only(own_server.url, read_only)  # a failover; PgBouncer's greeting remains that of before
+            async with PostgresDriver(several(first, second)) as driver:
+                await driver.setup()
+                await driver.enqueue([message(id)])
+            async with PostgresDriver(used) as driver:
+                assert [each.id for each in await driver.dequeue({"work": 9}, 9, 60)] == [id]
