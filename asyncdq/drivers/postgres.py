@@ -187,7 +187,7 @@ class PostgresDriver(SessionDriver[_Session]):
         return await self._pool.call(postgres_dead.delete, self._tables, queue, ids)
 
 
-async def _due(tables: Tables, connection: Connection, queues: Sequence[str]) -> dict[str, float]:
+async def _due(tables: Tables, connection: Connection, queues: Sequence[str]) -> tuple[dict[str, float], bool]:
     return await postgres_tasks.due(connection, tables, queues)
 
 

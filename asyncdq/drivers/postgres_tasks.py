@@ -10,7 +10,7 @@ from typing import Any
 
 from ..message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted, executions
 from .postgres_floor import Floor
-from .postgres_link import Connection
+from .postgres_link import WRITABLE, Connection
 from .postgres_prepared import Prepared
 from .postgres_tables import Tables
 
@@ -146,16 +146,17 @@ def _lost(deliveries: Sequence[Delivery], ours: Sequence[int] | None) -> list[De
     return [delivery for position, delivery in enumerate(deliveries, 1) if position not in found]
 
 
-async def due(connection: Connection, tables: Tables, queues: Sequence[str]) -> dict[str, float]:
-    """In how many seconds the first message of each queue is ready; 0 or less if it is."""
+async def due(connection: Connection, tables: Tables, queues: Sequence[str]) -> tuple[dict[str, float], bool]:
+    """In how many seconds the first message of each queue is ready, 0 or less if it is; and whether the server can be
+    written."""
     rows = await connection.fetch(
         f"""select wanted.queue, (
             select extract(epoch from visible_at - clock_timestamp())::float8 from {tables.tasks} as task
             where task.queue = wanted.queue order by visible_at, seq limit 1
-        ) from unnest($1::text[]) as wanted (queue)""",
+        ), {WRITABLE} from unnest($1::text[]) as wanted (queue)""",
         list(queues),
     )
-    return {queue: seconds for queue, seconds in rows if seconds is not None}
+    return {queue: seconds for queue, seconds, _ in rows if seconds is not None}, all(row[2] for row in rows)
 
 
 async def newest(connection: Connection, tables: Tables, queue: str) -> int:

@@ -6,7 +6,8 @@
                 and when that is
     cut off     no connection, or one that does not answer: all waiters are woken every POLL, so that they ask
                 the pool, while a new one is tried; when it listens all are woken again, for what was announced
-                meanwhile. A connection whose look takes longer than PATIENCE is given up
+                meanwhile. A connection whose look takes longer than PATIENCE is given up; where there are several
+                hosts, so is one to a server that can be read but not written any more: the tasks are elsewhere
 
 The looks of the first second are for what was being stored while the waiter's last claim found nothing: its
 enqueue still saw the messages that this claim's neighbour had taken, and so announced nothing. Nor does any enqueue
@@ -21,7 +22,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..errors import DriverError
+from ..errors import ConnectionLost, DriverError
 from ..soon import start_soon
 from .postgres_errors import FOREIGN
 from .postgres_link import Connection, Link, bounded
@@ -40,8 +41,9 @@ PATIENCE = 2.0
 SECOND_LOOK = 0.01
 """Seconds after which a new waiter's queues are looked at again; each further pause is four times as long."""
 
-Look = Callable[[Connection, Sequence[str]], Awaitable[dict[str, float]]]
-"""Asks the server in how many seconds the first message of each queue is due; without those that are empty."""
+Look = Callable[[Connection, Sequence[str]], Awaitable[tuple[dict[str, float], bool]]]
+"""Asks the server in how many seconds the first message of each queue is due, without those that are empty; and
+whether it can be written."""
 
 
 @dataclass(slots=True, eq=False)
@@ -112,7 +114,9 @@ class Watch:
                 await self._nap(None, connection)
                 continue
             wanted = sorted({queue for waiter in self._waiters for queue in waiter.queues})
-            due = await self._answer(connection, self._look(connection, wanted))
+            due, writable = await self._answer(connection, self._look(connection, wanted))
+            if not writable and self._link.address.chooses:
+                raise ConnectionLost("the server that listens can be written no more")  # another one has the news now
             pauses = [self._pause(waiter, due) for waiter in list(self._waiters)]
             await self._nap(min(pauses, default=None), connection)
 

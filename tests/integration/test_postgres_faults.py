@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 
 from asyncdq.drivers.postgres import PostgresDriver
 from asyncdq.drivers.postgres_address import FORM, Address
 from asyncdq.drivers.postgres_link import Link
+from asyncdq.drivers.postgres_tables import LONGEST_SLEEP
 from asyncdq.drivers.postgres_watch import PATIENCE
 from asyncdq.errors import ConnectionLost
 from asyncdq.message import Delivery, Message
@@ -50,6 +52,30 @@ async def test_that_no_host_can_be_written_is_said_whichever_was_the_last(own_se
             await PostgresDriver(both).connect()
         with pytest.raises(ConnectionLost, match="none of these hosts is what target_session_attrs asks for"):
             await PostgresDriver(f"{both}?target_session_attrs=standby").connect()
+
+
+@pytest.mark.parametrize("queue_url", ["postgres"], indirect=True)
+async def test_who_waits_at_a_host_that_can_be_written_no_more_goes_on_to_the_next(
+    own_server: Server, queue_url: str
+) -> None:
+    async with PostgresDriver(several(own_server.url, queue_url)) as driver, PostgresDriver(queue_url) as producer:
+        await driver.setup()
+        await producer.setup()
+        await driver.wait(["work"], 30)  # until it listens
+        waiter = asyncio.create_task(driver.wait(["work"], 30))
+        await asyncio.sleep(0.1)  # it has looked twice and sleeps now
+        await make_read_only(own_server.url)
+        await producer.enqueue([message("a")])
+        async with asyncio.timeout(LONGEST_SLEEP + 1):
+            await waiter
+        with suppress(ConnectionLost):  # by the connections of the pool, which are given up then
+            await driver.purge("other")
+        while not await claim(driver):
+            await driver.wait(["work"], 30)
+        await producer.enqueue([message("b")])
+        async with asyncio.timeout(LONGEST_SLEEP + 1):
+            while not await claim(driver):
+                await driver.wait(["work"], 30)
 
 
 async def test_a_listening_connection_that_goes_silent_delays_by_a_second_and_is_given_up(own_server: Server) -> None:
