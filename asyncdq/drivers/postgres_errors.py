@@ -20,11 +20,14 @@ TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.
 _WRONG = {
     "28": "check the user and the password in the DSN, and pg_hba.conf",
     "3D": "create the database, or name another one in the DSN",
-    "42501": "grant CONNECT on the database to the user of the DSN",
+    "42501": "grant what is named here to the user of the DSN, or check the parameters in it",
     "42": "asyncdq needs PostgreSQL 12 or newer; check the parameters in the DSN",
     "22": "check the parameters in the DSN",
 }
 """What waiting does not mend, by the error's code or the first two characters of it."""
+
+_DATABASE = "CheckMyDatabase"
+"""Where in the server it is the database that is denied, and no parameter: its words depend on its language."""
 
 _MENDS = ("08", "53", "57", "58")
 """Lost connections; out of memory, disk or connections; cancelled or shutting down; trouble of the machine."""
@@ -36,6 +39,8 @@ def opening(error: Exception, where: str) -> AsyncdqError:
     """What an error means that came while a connection was opened."""
     code = getattr(error, "sqlstate", None) or ""
     if isinstance(error, asyncpg.PostgresError) and (advice := _WRONG.get(code) or _WRONG.get(code[:2])):
+        if code == "42501" and getattr(error, "server_source_function", None) == _DATABASE:
+            advice = "grant CONNECT on the database to the user of the DSN"
         return ConfigurationError(f"{where} refuses the connection: {_said(error)}; {advice}")
     if isinstance(error, socket.gaierror):
         return ConnectionLost(f"{where}: the host's name cannot be found: {error.strerror}")

@@ -334,6 +334,18 @@ async def test_who_may_not_connect_to_the_database_is_told_so(queue_url: str, ad
     await admin.execute("drop role guest")
 
 
+@pytest.mark.parametrize("parameter", ["role=boss", "options=-c%20log_statement%3Dall"])
+async def test_who_may_not_set_a_parameter_is_not_told_to_ask_for_the_database(
+    queue_url: str, admin: Admin, parameter: str
+) -> None:
+    await admin.execute("drop role if exists guest; create role guest login password 'guest'")
+    await admin.execute("drop role if exists boss; create role boss")
+    place = urlsplit(queue_url).netloc.rpartition("@")[2]
+    with pytest.raises(ConfigurationError, match=r"permission denied to set.*grant what is named here.*parameters"):
+        await PostgresDriver(f"postgresql://guest:guest@{place}/asyncdq?{parameter}").connect()
+    await admin.execute("drop role guest; drop role boss")
+
+
 async def test_a_password_may_hold_what_urls_are_made_of(queue_url: str, admin: Admin) -> None:
     place = urlsplit(queue_url).netloc.rpartition("@")[2]
     await admin.execute("drop role if exists poet; create role poet login password 'p@ss:w@rd/x'")
