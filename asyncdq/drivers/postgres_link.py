@@ -39,8 +39,8 @@ a connection, and one that was made while the table was empty would read the who
 server plans a settle anew each time, which takes as long as running it; compiling takes longer."""
 
 
-AWAY = (OSError, asyncpg.CannotConnectNowError)
-"""What leads on to the next host."""
+AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, asyncpg.InternalClientError)
+"""What leads on to the next host: it cannot be reached, hangs up, starts or shuts down."""
 
 WRITABLE = "not current_setting('transaction_read_only')::bool"
 """What a server says of itself: false on a standby, and where default_transaction_read_only is on."""
@@ -76,7 +76,7 @@ class Link:
         try:
             connection = await self._connect(False)
         except asyncpg.ProtocolViolationError as error:
-            if "startup parameter" not in str(error):
+            if not _names_a_parameter(error):
                 raise
             self.pooled = True
             return await self._connect(True)
@@ -103,8 +103,8 @@ class Link:
                 unfit = True
             except asyncpg.TargetServerAttributeNotMatched:
                 unfit = True
-            except AWAY:
-                if number == len(address.dsns) and not unfit:
+            except AWAY as error:
+                if _names_a_parameter(error) or (number == len(address.dsns) and not unfit):
                     raise
         wish = "can be written: standbys, or read-only" if address.chooses else "is what target_session_attrs asks for"
         raise ConnectionLost(f"{address.where}: none of these hosts {wish}")
@@ -132,6 +132,11 @@ class Link:
             connection.terminate()
             self.pooled = None
             raise ConfigurationError(f"{self.address.where} {problem}")
+
+
+def _names_a_parameter(error: Exception) -> bool:
+    """Whether it is a pooler that refuses a startup parameter."""
+    return isinstance(error, asyncpg.ProtocolViolationError) and "startup parameter" in str(error)
 
 
 async def _can_be_written(connection: Connection, timeout: float) -> bool:

@@ -54,6 +54,18 @@ async def test_that_no_host_can_be_written_is_said_whichever_was_the_last(own_se
             await PostgresDriver(f"{both}?target_session_attrs=standby").connect()
 
 
+async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def test_a_first_host_that_hangs_up_does_not_hide_the_second(own_server: Server) -> None:
+    async with await asyncio.start_server(hang_up, "127.0.0.1") as server:
+        place = "postgresql://asyncdq@{}:{}/asyncdq".format(*server.sockets[0].getsockname())
+        for ssl in "disable", "prefer":
+            async with PostgresDriver(f"{several(place, own_server.url)}?sslmode={ssl}") as driver:
+                await driver.setup()
+
+
 @pytest.mark.parametrize("queue_url", ["postgres"], indirect=True)
 async def test_who_waits_at_a_host_that_can_be_written_no_more_goes_on_to_the_next(
     own_server: Server, queue_url: str

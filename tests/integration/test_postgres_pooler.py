@@ -121,3 +121,8 @@ async def test_of_several_poolers_the_one_whose_server_can_be_written_now_is_use
                 await driver.enqueue([message(id)])
             async with PostgresDriver(used) as driver:
                 assert [each.id for each in await driver.dequeue({"work": 9}, 9, 60)] == [id]
+
+
+async def test_a_pooler_that_refuses_a_parameter_is_recognized_whatever_the_next_host_is(pgbouncer: str) -> None:
+    async with PostgresDriver(several(pgbouncer, "postgresql://asyncdq@127.0.0.1:1/asyncdq")) as driver:
+        assert driver._link.pooled
