@@ -45,10 +45,12 @@ class Address:
 
     @classmethod
     def of(cls, url: Url) -> Self:
-        """Raises ConfigurationError for hosts that are none."""
+        """Raises ConfigurationError for hosts that are none, or that stand elsewhere."""
         for host in url.hosts.split(","):
             FORM.host(host, 5432)
         theirs = {name: value for name, value in url.options.items() if name in (*_CLIENTS, *_SERVERS)}
+        if "," in theirs.get("host", "") + theirs.get("port", ""):
+            FORM.refuse("has its hosts, if they are several, before the slash, each with its port: host:port,host:port")
         hosts = url.hosts.split(",")
         # Of several, some are standbys, and which ones changes: a queue can be kept only where it can be written.
         chooses = len(hosts) > 1 and theirs.get("target_session_attrs", "") in ("", "read-write")

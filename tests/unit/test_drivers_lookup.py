@@ -101,6 +101,12 @@ def test_an_option_of_postgres_out_of_range_says_what_is_accepted(query: str, pr
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("query", ["host=a,b", "host=a&port=1,2", "host=a%2Cb&port=1"])
+def test_several_hosts_behind_the_question_mark_are_refused(query: str) -> None:
+    with pytest.raises(ConfigurationError, match="hosts, if they are several, before the slash"):
+        from_url(f"postgresql:///db?{query}")
+
+
 def test_a_missing_client_library_is_named_by_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "driver_without_library.py").write_text("import a_library_that_is_not_installed\n")
     monkeypatch.syspath_prepend(tmp_path)
