@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 from . import serializers
@@ -27,25 +27,17 @@ from .errors import (
 from .events.base import Emitter
 from .events.hub import Hub
 from .events.types import TaskEnqueued
-from .message import Call, Enqueued, Message
+from .message import Bindable, Call, Enqueued, Message
+from .misuse import check_calls, no_task
 from .names import check_queue, check_task, new_id
 from .ranges import check_options, delay_of
 from .serializers.base import Serializer
 from .signing import BLANK, Keyring
 
 P = ParamSpec("P")
-T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
 _open: WeakKeyDictionary[asyncio.AbstractEventLoop, list[Client]] = WeakKeyDictionary()
-
-
-class Bindable(Protocol[P, T_co]):
-    """What can be enqueued: a task."""
-
-    def bind(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[T_co]:
-        """The call as a value."""
-        ...
 
 
 class Client:
@@ -142,7 +134,11 @@ class Client:
 
     async def enqueue(self, task: Bindable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Enqueued[T]:
         """Store one call; returns when it is stored. Raises what `Task.enqueue` raises."""
-        return (await self.send([task.bind(*args, **kwargs)]))[0]
+        try:
+            bind = task.bind
+        except AttributeError:
+            raise no_task(task) from None
+        return (await self.send([bind(*args, **kwargs)]))[0]
 
     async def enqueue_many(self, calls: Iterable[Call[Any]]) -> list[Enqueued[Any]]:
         """Store many calls, such as `[send_email.bind("a@example.com"), resize.using(delay=5).bind(3)]`.
@@ -150,13 +146,22 @@ class Client:
         Nothing is stored if one of them is invalid. If the backend fails on the way, the DriverError's
         `stored` names the messages that were stored.
         """
-        return await self.send(list(calls))
+        try:
+            each = iter(calls)
+        except TypeError:
+            check_calls(calls)
+            raise
+        return await self.send(list(each))
 
     async def send(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
         """`enqueue_many` for a sequence; what everything else that enqueues comes down to."""
         if self._loop is not asyncio.get_running_loop():
             raise self._elsewhere()
-        messages = [self._message(call) for call in calls]
+        try:
+            messages = [self._message(call) for call in calls]
+        except (AttributeError, TypeError):
+            check_calls(calls)
+            raise
         if len(messages) == 1:
             created = [await self._batcher.call(messages[0])]
             _tell(self.events, calls, messages, created)

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from .value import value
 
+P = ParamSpec("P")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -170,6 +171,14 @@ class Call(Generic[T_co]):
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     options: CallOptions = UNSAID
+
+
+class Bindable(Protocol[P, T_co]):
+    """What can be enqueued: a task."""
+
+    def bind(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[T_co]:
+        """The call as a value."""
+        ...
 
 
 @value

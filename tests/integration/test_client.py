@@ -1,5 +1,6 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -95,6 +96,79 @@ async def test_an_argument_that_cannot_be_written_is_an_error_of_the_caller(clie
     with pytest.raises(UnserializableArgument, match="object"):
         await client.enqueue_many([Call("x", (object(),), {})])
     assert (await client.driver.queues()) == []
+
+
+def plain(a: int) -> int:
+    return a
+
+
+NO_TASKS: list[tuple[Callable[[], Any], str]] = [
+    (
+        lambda: add.bind(1),
+        r"a call of test_client.add that .*; write await client.enqueue\(add, .*enqueue_many\(\[call",
+    ),
+    (lambda: "tasks.f", r"'tasks.f' \(str\); write .* where it cannot be imported, .*\[Call\(name, args, kwargs"),
+    (lambda: add(1), r"a coroutine, for add\(...\) calls the function here; write await client.enqueue\(add, "),
+    (lambda: plain, "the function plain, which is no task without @task"),
+    (lambda: None, r"None \(NoneType\); write await client.enqueue\(task, "),
+]
+
+
+@pytest.mark.parametrize(("make", "says"), NO_TASKS)
+async def test_what_is_no_task_is_refused_with_what_to_write(
+    client: Client, make: Callable[[], Any], says: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    with pytest.raises(InvalidCall, match=says):
+        await client.enqueue(make(), 1)
+    assert not recwarn.list
+
+
+NO_CALLS: list[tuple[Callable[[], Any], str]] = [
+    (lambda: [add.bind(1), add], r"takes calls, not the task add without its arguments; write add.bind\("),
+    (lambda: [add(1), add(2)], r"takes calls, not a coroutine, for add\(...\) .*; write add.bind\("),
+    (lambda: ["tasks.f"], r"takes calls, not 'tasks.f' \(str\); write task.bind\("),
+    (lambda: [plain], r"takes calls, not the function plain, .*; write plain.bind\("),
+    (lambda: [None], r"takes calls, not None \(NoneType\)"),
+    (lambda: add.bind(1), r"takes a list of calls, not a call of .*; write enqueue_many\(\[call\]\)"),
+    (lambda: add, r"takes a list of calls, not the task add .*; write enqueue_many\(\[add.bind"),
+    (lambda: add(1), r"takes a list of calls, not a coroutine"),
+]
+
+
+@pytest.mark.parametrize(("make", "says"), NO_CALLS)
+async def test_what_are_no_calls_is_refused_with_what_to_write(
+    client: Client, make: Callable[[], Any], says: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    with pytest.raises(InvalidCall, match=says):
+        await client.enqueue_many(make())
+    with pytest.raises(InvalidCall, match=says):
+        await asyncio.to_thread(client.send_sync, make())
+    assert (await client.driver.queues()) == []
+    assert not recwarn.list
+
+
+async def test_an_error_of_the_same_kind_in_a_serializer_of_the_user_stays_what_it_is() -> None:
+    class Broken:
+        content_type = "text/broken"
+
+        def dumps(self, value: object) -> bytes:
+            raise AttributeError("theirs")
+
+        def loads(self, data: bytes) -> object:
+            return data
+
+    async with Client("sqlite://:memory:", serializer=Broken()) as client:
+        with pytest.raises(AttributeError, match="theirs"):
+            await client.enqueue(add, 1)
+
+
+async def test_an_error_of_the_same_kind_in_what_makes_the_calls_stays_what_it_is(client: Client) -> None:
+    def calls() -> Iterator[Call[Any]]:
+        yield add.bind(1)
+        raise TypeError("theirs")
+
+    with pytest.raises(TypeError, match="theirs"):
+        await client.enqueue_many(calls())
 
 
 async def test_tasks_use_the_client_that_was_opened_last(client: Client) -> None:

@@ -27,6 +27,7 @@ FLOORS = {
     "signals": "",
     "errors": "message",
     "names": "errors",
+    "misuse": "message errors",
     "arguments": "errors",
     "batcher": "errors soon",
     "blocking": "errors",
