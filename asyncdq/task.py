@@ -119,6 +119,28 @@ class Task(Generic[P, R, T]):
         changed = {name: value for name, value in given.items() if value is not None}
         return replace(self, options=replace(self.options, **changed), client=client or self.client)
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """As a function is pickled: by its module and name; the options of `using` go along, a client cannot."""
+        if self.client is not None:
+            raise _unpicklable(
+                self, "its client cannot leave this process: say using(client=...) where it is unpickled"
+            )
+        module, qualname = self.function.__module__, self.qualname
+        found: Any = sys.modules.get(module)
+        for name in qualname.split("."):
+            found = getattr(found, name, None)
+        if found is self:
+            return qualname
+        if isinstance(found, Task) and found.function is self.function:
+            return _with_options, (found, self.options)
+        raise _unpicklable(self, f"it is not what {module} has as {qualname}, at module level")
+
+    def __copy__(self) -> Task[P, R, T]:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Task[P, R, T]:
+        return self  # as of any function: not by `__reduce__`, which refuses some
+
     @property
     def module(self) -> str:
         """The module in which the function stands, under the name by which a process can import it."""
@@ -136,3 +158,13 @@ class Task(Generic[P, R, T]):
     def is_coroutine(self) -> bool:
         """Whether the function, below its decorators, was written with `async def`."""
         return any(map(inspect.iscoroutinefunction, (self.function, inspect.unwrap(self.function))))
+
+
+def _with_options(task: Task[P, R, T], options: CallOptions) -> Task[P, R, T]:
+    return replace(task, options=options)
+
+
+def _unpicklable(task: Task[..., Any, Any], reason: str) -> Exception:
+    from pickle import PicklingError  # lazily: a producer needs none of it
+
+    return PicklingError(f"the task {task.name} cannot be pickled: {reason}")

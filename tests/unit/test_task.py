@@ -1,5 +1,7 @@
+import copy
 import functools
 import inspect
+import pickle
 import subprocess
 import sys
 from collections.abc import Generator
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asyncdq import task
+from asyncdq import Client, task
 from asyncdq.errors import ConfigurationError, InvalidCall, InvalidTask
 from asyncdq.tasks import registry
 
@@ -91,6 +93,54 @@ def test_using_changes_what_is_enqueued_and_nothing_else() -> None:
     assert (options.queue, options.delay, options.id) == ("high", 3600, "x1")
     assert send_email.bind("a@example.com").options.queue == "emails"
     assert later.max_attempts == 5
+
+
+def test_a_task_is_pickled_as_the_function_that_it_is() -> None:
+    assert pickle.loads(pickle.dumps(double)) is double
+    assert pickle.loads(pickle.dumps([double, {"a": send_email}])) == [double, {"a": send_email}]
+
+
+def test_options_of_using_are_pickled_with_it() -> None:
+    later = send_email.using(queue="high", delay=3600, run_at=datetime.now(UTC)).using(id="x1")
+    again = pickle.loads(pickle.dumps(later))
+    assert again.bind("a@example.com") == later.bind("a@example.com")
+    assert (again.function, again.max_attempts) == (later.function, 5)
+
+
+def test_a_task_with_a_client_is_not_pickled_and_says_why() -> None:
+    with pytest.raises(pickle.PicklingError, match=r"send_email cannot be pickled: its client .*using\(client="):
+        pickle.dumps(send_email.using(client=Client("sqlite://:memory:")))
+
+
+def test_a_task_that_no_other_process_would_find_is_not_pickled_and_says_why() -> None:
+    hidden = task(name="test_task.hidden")(sample)
+    nested = task(name="test_task.nested")(inner())
+    for each in (hidden, hidden.using(delay=1), nested):
+        with pytest.raises(pickle.PicklingError, match=r"cannot be pickled: it is not what .*test_task has as"):
+            pickle.dumps(each)
+
+
+def test_a_copy_of_a_task_is_the_task() -> None:
+    for each in (double, double.using(delay=1, client=Client("sqlite://:memory:")), task(name="test_task.in")(inner())):
+        assert copy.copy(each) is each
+        assert copy.deepcopy([each]) == [each]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_task_of_a_script_is_called_in_the_processes_of_an_executor(method: str, tmp_path: Path) -> None:
+    script = tmp_path / "jobs.py"
+    script.write_text(
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from multiprocessing import get_context\n"
+        "from asyncdq import task\n"
+        "@task\n"
+        "def double(number: int) -> int:\n"
+        "    return number * 2\n"
+        "if __name__ == '__main__':\n"
+        f"    with ProcessPoolExecutor(1, mp_context=get_context('{method}')) as executor:\n"
+        "        print(*executor.map(double, [1, 2]), *executor.map(double.using(delay=1), [3]))\n"
+    )
+    assert subprocess.check_output([sys.executable, script], text=True, timeout=60) == "2 4 6\n"
 
 
 def generate() -> Generator[int]:
