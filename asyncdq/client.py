@@ -26,7 +26,6 @@ from .errors import (
 )
 from .events.base import Emitter
 from .events.hub import Hub
-from .events.types import TaskEnqueued
 from .message import Bindable, Call, Enqueued, Message
 from .misuse import check_calls, no_task
 from .names import check_queue, check_task, new_id
@@ -164,7 +163,8 @@ class Client:
             raise
         if len(messages) == 1:
             created = [await self._batcher.call(messages[0])]
-            _tell(self.events, calls, messages, created)
+            if self.events is not None:
+                self.events.enqueued(calls, messages, created)
         else:
             created = await self._store_many(calls, messages)
         return [Enqueued(message.id, message.queue, new) for message, new in zip(messages, created, strict=True)]
@@ -257,31 +257,14 @@ class Client:
                 raise
             stored += part
             new = _new(part, known)
-            _tell(self.events, calls[start : start + len(part)], part, new)  # now: a buffer of events is bounded
+            if self.events is not None:  # now: a buffer of events is bounded
+                self.events.enqueued(calls[start : start + len(part)], part, new)
             created += new
         return created
 
     async def _disconnect(self) -> None:
         if self._owns_driver:
             await self.driver.disconnect()
-
-
-def _tell(events: Hub | None, calls: Sequence[Call[Any]], messages: list[Message], created: list[bool]) -> None:
-    """Emit what was stored; an id that was known already stored nothing."""
-    if events is None:
-        return
-    for call, message, new in zip(calls, messages, created, strict=True):
-        if new:
-            events.emit(
-                TaskEnqueued(
-                    worker_id=events.worker_id,
-                    task_id=message.id,
-                    task=call.name,
-                    queue=message.queue,
-                    attempt=0,
-                    max_attempts=call.options.max_attempts,
-                )
-            )
 
 
 def _new(messages: Sequence[Message], known: Sequence[Message]) -> list[bool]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ..errors import ConfigurationError
+from ..message import Call, Message
 from .base import Emitter
 from .outlet import CAPACITY, Outlet
-from .types import Event
+from .types import Event, TaskEnqueued
 
 LAST_EVENTS = 2.0  # seconds that the last events get when a client or worker closes
 
@@ -39,6 +41,21 @@ class Hub:
         """Hand over one event; returns at once."""
         for outlet in self._outlets:
             outlet.put(event)
+
+    def enqueued(self, calls: Sequence[Call[Any]], messages: Sequence[Message], created: Sequence[bool]) -> None:
+        """Tell what was stored; an id that was known already stored nothing."""
+        for call, message, new in zip(calls, messages, created, strict=True):
+            if new:
+                self.emit(
+                    TaskEnqueued(
+                        worker_id=self.worker_id,
+                        task_id=message.id,
+                        task=call.name,
+                        queue=message.queue,
+                        attempt=0,
+                        max_attempts=call.options.max_attempts,
+                    )
+                )
 
     async def close(self) -> None:
         """Emit what waits, within 2 seconds, and close the emitters. Later events open them again."""
