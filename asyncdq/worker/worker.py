@@ -7,9 +7,8 @@ import os
 import secrets
 import signal
 import socket
-import threading
-from collections.abc import Callable, Generator, Iterable
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack, suppress
 
 from .. import context, drivers, serializers
 from ..client import Client
@@ -25,11 +24,10 @@ from ..soon import start_soon
 from ..tasks import registry
 from .config import Config
 from .crew import REAL, Crew, Machine, assemble
+from .handlers import handled
 from .log import log
 from .outage import Outage
 from .shift import Shift
-
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Worker:
@@ -122,18 +120,22 @@ class Worker:
         self._hurried = False
         self._signals = 0
 
-    async def start(self, *, handle_signals: bool = True) -> None:
+    async def start(self, *, handle_signals: bool | None = None) -> None:
         """Work until stopped, or until a burst or max_tasks is over. Cancelling it gives everything back.
 
-        With `handle_signals` the first SIGTERM or SIGINT drains, the second cancels what is running and
-        gives it back, the third ends the process at once with 128 + its number. Say False inside an
-        application that handles signals itself, and call `stop`.
+        The first SIGTERM or SIGINT drains, the second cancels what is running and gives it back, the third ends the
+        process at once with 128 + its number. What handled these signals before does so again at the end.
+
+        handle_signals  None: each of them that the application does not handle by itself, in the main thread; an
+                        application that does calls `stop`. True: both, whoever handles them; what had been set with
+                        `loop.add_signal_handler` is gone afterwards, since it cannot be read. False: none
 
         Raises ConfigurationError, or DriverError when the backend refuses work for good.
         """
         if self._loop is not None:
             raise TaskError("this worker has been started already")
-        with self._handling(handle_signals):
+        self._signals = 0
+        with handled(self._on_signal, handle_signals):
             self._loop = asyncio.get_running_loop()
             work = start_soon(self._work())
             try:
@@ -226,23 +228,6 @@ class Worker:
                 f"process_pool_size is 0, but these tasks need a process: {', '.join(of_processes)}; "
                 "give the worker a pool, or let another worker have these modules"
             )
-
-    @contextmanager
-    def _handling(self, wanted: bool) -> Generator[None]:
-        if not wanted:
-            yield
-            return
-        if threading.current_thread() is not threading.main_thread():
-            raise ConfigurationError("only the main thread can handle signals: use start(handle_signals=False) here")
-        loop = asyncio.get_running_loop()
-        self._signals = 0
-        for number in SIGNALS:
-            loop.add_signal_handler(number, self._on_signal, number)
-        try:
-            yield
-        finally:
-            for number in SIGNALS:
-                loop.remove_signal_handler(number)
 
     def _on_signal(self, number: signal.Signals) -> None:
         self._signals += 1

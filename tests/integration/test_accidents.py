@@ -123,7 +123,7 @@ async def test_enqueue_sync_beside_an_open_client_is_refused_instead_of_going_el
 async def test_a_start_that_was_refused_may_be_repeated(client: Client) -> None:
     worker = Worker(client.driver, burst=True)
     with pytest.raises(ConfigurationError, match="handle_signals=False"):
-        await asyncio.to_thread(asyncio.run, worker.start())
+        await asyncio.to_thread(asyncio.run, worker.start(handle_signals=True))
     await worker.start(handle_signals=False)
 
 
