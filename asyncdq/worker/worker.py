@@ -29,6 +29,8 @@ from .log import log
 from .outage import Outage
 from .shift import Shift
 
+NAMED = 3  # tasks of queues that are not worked: more would be a list that nobody reads
+
 
 class Worker:
     """Runs the tasks of its queues, all the queues' tasks in the order in which the queues are named.
@@ -228,6 +230,12 @@ class Worker:
                 f"process_pool_size is 0, but these tasks need a process: {', '.join(of_processes)}; "
                 "give the worker a pool, or let another worker have these modules"
             )
+        goes_to = {task.name: task.queue or self.default_queue for task in registry().values()}
+        elsewhere = sorted((name, queue) for name, queue in goes_to.items() if queue not in self._config.queues)
+        if elsewhere:
+            named = [f"{name} goes to the queue {queue!r}" for name, queue in elsewhere[:NAMED]]
+            more = [f"{len(elsewhere) - NAMED} more to other queues"] if len(elsewhere) > NAMED else []
+            log.info("not worked here: %s", ", ".join(named + more), extra={"event": "tasks_elsewhere"})
 
     def _on_signal(self, number: signal.Signals) -> None:
         self._signals += 1

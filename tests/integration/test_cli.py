@@ -366,6 +366,25 @@ def test_a_module_that_is_no_text_has_no_place(shell: Shell) -> None:
     assert "importlib" not in line
 
 
+def test_a_worker_says_which_of_its_tasks_go_to_queues_that_it_does_not_work(shell: Shell) -> None:
+    (shell.folder / "mail.py").write_text(
+        "from asyncdq import task\n"
+        "@task(queue='emails')\ndef mail(): ...\n"
+        "@task(queue='reports')\ndef one(): ...\n"
+        "@task(queue='reports')\ndef two(): ...\n"
+        "@task(queue='reports')\ndef three(): ...\n"
+        "@task\ndef here(): ...\n"
+    )
+    log = shell.run("worker", "mail", "--burst").stderr
+    assert (
+        "INFO    not worked here: mail.mail goes to the queue 'emails', mail.one goes to the queue 'reports', "
+        "mail.three goes to the queue 'reports', 1 more to other queues\n"
+    ) in log
+    log = shell.run("worker", "mail", "--burst", "-q", "emails,reports").stderr
+    assert "not worked here: mail.here goes to the queue 'default'\n" in log
+    assert "not worked" not in shell.run("worker", "mail", "--burst", "-q", "emails,reports,default").stderr
+
+
 def test_a_folder_or_a_module_without_tasks_is_refused(shell: Shell) -> None:
     (shell.folder / "empty.py").touch()
     assert "no tasks in empty" in shell.refused("worker", "empty")
