@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from .soon import start_soon
@@ -32,14 +33,17 @@ class Batcher(Generic[Item, Result]):
         most: int,
         *,
         unstoppable: bool = False,
+        context: Context | None = None,
     ) -> None:
         """`send` takes a batch and returns, in the same order, a result or an error for each item.
 
-        `unstoppable`: what it has begun is carried out though who waits for it is cancelled.
+        `unstoppable`: what it has begun is carried out though who waits for it is cancelled. What is put in goes out in
+        a copy of `context`; without one, in that of whoever is the first of a batch.
         """
         self._send = send
         self._most = most
         self._unstoppable = unstoppable
+        self._context = context
         self._pending: deque[tuple[Item, Callable[[Result | BaseException], None]]] = deque()
         self._sending: list[asyncio.Future[None]] = []
         self._lone = False  # the last batch was of one item
@@ -117,7 +121,8 @@ class Batcher(Generic[Item, Result]):
         if (self._gathering is not None and _goes_on(self._gathering)) or self._is_busy(most):
             return
         self._sending = [sending for sending in self._sending if not sending.done()]  # cancelled before they began
-        self._gathering = start_soon(self._run())
+        context = None if self._context is None else self._context.copy()
+        self._gathering = start_soon(self._run(), context=context)
         self._sending.append(self._gathering)
 
     def _is_busy(self, most: int) -> bool:

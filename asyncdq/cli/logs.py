@@ -1,7 +1,7 @@
 """How the worker logs: to stderr, in lines for people or as one JSON object per line.
 
 A JSON line has `time` (ISO 8601, UTC), `level`, `logger`, `message`, every extra field of the record,
-and `exception` (the traceback) if there is one.
+`task` and `task_id` if a task wrote it, and `exception` (the traceback) if there is one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
+
+from ..context import running
 
 # What each record has anyway; anything else came in by `extra=`.
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"}
@@ -50,12 +52,21 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        extra = _writer(record) | {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             extra["exception"] = self.formatException(record.exc_info)
         elif record.exc_text:  # that of a task: the worker has it as text only
             extra["exception"] = record.exc_text
         return json.dumps(extra | line, default=str)
+
+
+def _writer(record: logging.LogRecord) -> dict[str, Any]:
+    """The task that is running here; our own lines name theirs themselves, and are of no task if they do not."""
+    current = running.get(None)
+    if current is None or record.name.partition(".")[0] == "asyncdq":
+        return {}
+    task = current()
+    return {"task": task.name, "task_id": task.id}
 
 
 def configure(level: str, format: Literal["text", "json"]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from enum import Enum
 
 from ..batcher import Batcher
@@ -39,7 +40,8 @@ class Settler:
     def __init__(self, driver: BaseDriver, outage: Outage) -> None:
         self._driver = driver
         self._outage = outage
-        self._batcher: Batcher[Item, Settled] = Batcher(self._send_first, driver.limits.batch)
+        # Not in the context of the run whose outcome is the first: what is logged on the way is not said by its task.
+        self._batcher: Batcher[Item, Settled] = Batcher(self._send_first, driver.limits.batch, context=copy_context())
         self._tells = False  # the driver has told of the last trip when it was on its way
         self.unsent = 0
         self.on_sent: Callable[[], None] = lambda: None

@@ -314,6 +314,18 @@ async def cancel_itself() -> None:
         await asyncio.sleep(600)  # cancelled at once
 
 
+@task
+async def log_in_loop(text: str) -> None:
+    """Say this through the logging module."""
+    logging.getLogger("jobs").info(text)
+
+
+@task
+def log_in_thread(text: str) -> None:
+    """Say this through the logging module."""
+    logging.getLogger("jobs").info(text)
+
+
 @task(process=True)
 def log_in_process(text: str) -> None:
     """Say this through the logging module."""

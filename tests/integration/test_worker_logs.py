@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import signal
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from asyncdq import Call
+from asyncdq import Call, Task, Worker
+from asyncdq.cli.logs import JsonFormatter
+from asyncdq.drivers.sqlite import SQLiteDriver
+from asyncdq.message import Delivery, Outcome
 
 from . import jobs
 from .workers import Site, sqlite_only
@@ -44,6 +49,36 @@ async def test_what_a_process_task_logs_is_a_line_like_the_others(site: Site) ->
     assert await worker.exited() == 0
     (line,) = [line for line in worker.events() if line["message"] == "from a process"]
     assert (line["level"], line["logger"]) == ("info", "jobs")
+
+
+@pytest.mark.parametrize("job", [jobs.log_in_loop, jobs.log_in_thread, jobs.log_in_process], ids=lambda job: job.name)
+async def test_what_a_task_logs_says_in_json_which_task_it_was(site: Site, job: Task[[str], Any, Any]) -> None:
+    ids = await site.enqueue(job.bind(str(number)) for number in range(10))
+    worker = site.start("--burst", "--log-format", "json", "--process-pool-size", "2")
+    assert await worker.exited() == 0
+    said = {line["message"]: line for line in worker.events() if line["logger"] == "jobs"}
+    assert [said[str(number)]["task_id"] for number in range(10)] == ids
+    assert {line["task"] for line in said.values()} == {job.name}
+    assert [line for line in worker.events() if "task_id" in line and "event" not in line] == list(said.values())
+
+
+class Talkative(SQLiteDriver):
+    """Says so when it settles, as the client library of a server may."""
+
+    async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
+        logging.getLogger("library").info("settles")
+        return await super().settle(outcomes)
+
+
+async def test_what_the_worker_makes_a_library_log_is_said_by_no_task(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caplog.handler, "formatter", JsonFormatter())
+    await site.enqueue([jobs.log_in_loop.bind("from the task")])
+    with caplog.at_level(logging.INFO):
+        await Worker(Talkative(site.folder / "queue.db"), burst=True).start(handle_signals=False)
+    lines = [json.loads(line) for line in caplog.text.splitlines()]
+    assert ["task" in line for line in lines if line["message"] in ("from the task", "settles")] == [True, False]
 
 
 async def test_each_event_of_a_task_is_one_object_of_json(site: Site) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar, copy_context
 
 import pytest
 
@@ -57,6 +58,22 @@ async def test_in_a_hurry_a_batch_goes_out_beside_what_is_under_way_if_that_is_n
         trips.gate.release()
     assert await asyncio.gather(*calls) == [10, 20, 30, 40, 50, 60]
     assert trips.batches[3:] == [[5, 6]]
+
+
+async def test_a_trip_may_have_a_context_of_its_own_and_not_that_of_its_first_item() -> None:
+    who: ContextVar[str] = ContextVar("who", default="nobody")
+    seen: list[str] = []
+
+    async def send(batch: list[int]) -> Sequence[int]:
+        seen.append(who.get())
+        return batch
+
+    own, callers = Batcher(send, 100, context=copy_context()), Batcher(send, 100)
+    who.set("the caller")
+    for batcher in (own, callers):
+        batcher.put(1, print)
+        await batcher.drain()
+    assert seen == ["nobody", "the caller"]
 
 
 async def test_what_has_time_goes_with_the_next_that_has_none_or_when_its_time_is_over() -> None:
