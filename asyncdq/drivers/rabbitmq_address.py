@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import ssl
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -56,12 +58,28 @@ class Address:
 
     url: str
     shown: str
+    options: Mapping[str, str]
+    """What is handed on to the client library, by the names of THEIRS."""
 
     def __repr__(self) -> str:
         return f"Address({self.shown!r})"
 
     def __str__(self) -> str:
         return self.shown
+
+    def unreadable(self) -> str | None:
+        """The option of the URL that names no certificates or no key, and why; None if all do."""
+        context, said = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self.options
+        name = "cafile"
+        try:
+            if said.get(name):
+                context.load_verify_locations(said[name])
+            name = "certfile or keyfile" if said.get("keyfile") else "certfile"
+            if said.get("certfile"):  # with a password: else it would ask for one at the terminal
+                context.load_cert_chain(said["certfile"], said.get("keyfile"), password="")
+        except OSError as error:
+            return f"{name}: {error.strerror or error}"
+        return None
 
 
 def parse(url: str) -> tuple[Address, Mapping[str, str]]:
@@ -71,11 +89,30 @@ def parse(url: str) -> tuple[Address, Mapping[str, str]]:
     handed_on = {"heartbeat": HEARTBEAT, "name": "asyncdq"} | {key: said[key] for key in THEIRS if key in said}
     if not re.fullmatch("[0-9]{1,5}", handed_on["heartbeat"]) or int(handed_on["heartbeat"]) >= 65535:
         FORM.refuse("has a number of seconds as its heartbeat; 0 is for never")
+    if said.get("cadata"):
+        _check_certificates(said["cadata"])
+    if "," in unquote(parts.hosts):
+        FORM.refuse("names one host; for a cluster, that of a load balancer, or a DNS name of all nodes")
     name, port = FORM.host(parts.hosts, 5671 if parts.scheme == "amqps" else 5672)
+    _check_name(name)
     host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     vhost = unquote(parts.path) or "/"
     path = "" if vhost == "/" else quote(vhost, safe="")
     who = f"{quote(parts.user or 'guest', safe='')}:{quote(parts.password or 'guest', safe='')}"
     shown = f"{host}/{path}"
-    address = Address(f"{parts.scheme}://{who}@{shown}?{urlencode(handed_on)}", f"{parts.scheme}://{shown}")
+    address = Address(f"{parts.scheme}://{who}@{shown}?{urlencode(handed_on)}", f"{parts.scheme}://{shown}", handed_on)
     return address, {key: said[key] for key in OURS if key in said}
+
+
+def _check_name(host: str) -> None:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        FORM.refuse("has a host whose name has parts of 1 to 63 letters between its dots")
+
+
+def _check_certificates(text: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=b64decode(text))
+    except (ValueError, OSError):
+        FORM.refuse("has certificates in DER, written in base64, as its cadata")

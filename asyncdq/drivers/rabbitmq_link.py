@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -167,6 +168,10 @@ class Link:
             if self._opened is None or not self._opened.alive:
                 try:
                     self._opened = await self._open()
+                except ConfigurationError as error:
+                    if self.was_let_in:  # a file that is being replaced, a server that is: it may be right again
+                        raise ConnectionLost(str(error)) from error
+                    raise
                 except BROKEN as error:
                     if CLOSED in str(error) and self.was_let_in:
                         here = f"the RabbitMQ at {self.address}"
@@ -218,12 +223,25 @@ class Link:
         return ending
 
 
+_TLS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, ssl.SSLError)
+"""What files for TLS raise that cannot be read, or hold something else."""
+
+
 async def _connect(address: Address) -> Opened:
-    connection = cast("_Connection", aiormq.Connection(address.url))
+    no_host = f"{address} is no URL of a RabbitMQ: the client library cannot read its host"
+    try:
+        connection = cast("_Connection", aiormq.Connection(address.url))
+    except ValueError:
+        raise ConfigurationError(no_host) from None
     try:
         await connection.connect()
-    except BaseException:
+    except BaseException as error:
         await connection.close(ConnectionResetError("not opened"))
+        if isinstance(error, UnicodeError):
+            raise ConfigurationError(no_host) from None
+        # The library says that a file is not there, and not which.
+        if isinstance(error, _TLS) and (why := address.unreadable()):
+            raise ConfigurationError(f"no TLS with the RabbitMQ at {address}: {why}") from error
         raise
     version = str(connection.server_properties.get("version", ""))
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

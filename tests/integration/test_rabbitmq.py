@@ -427,11 +427,31 @@ def test_a_url_says_where_and_how_and_keeps_its_password_to_itself() -> None:
         "amqp://host/?heartbeat=often",
         "amqp://host/?colour=blue",
         "amqp://host:port/",
+        "amqp://one,two/",
+        "amqp://one:5672,two:5672/",
+        "amqp://one..two/",
+        f"amqp://{'x' * 64}/",
+        "amqps://host/?cadata=secretpwx",
+        "amqps://host/?cadata=c2VjcmV0",
     ],
 )
 def test_an_option_that_cannot_be_is_refused_at_once(url: str) -> None:
     with pytest.raises(ConfigurationError):
         from_url(url)
+
+
+async def test_a_file_for_tls_that_is_not_there_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    for option in "cafile", "certfile":
+        for file, why in ("nowhere", "No such file"), ("empty", "(PEM|X509)"):
+            with pytest.raises(ConfigurationError, match=f"{option}: .*{why}"):
+                await RabbitMQDriver(f"amqps://127.0.0.1:1/?{option}={tmp_path}/{file}").connect()
+
+
+@pytest.mark.parametrize("host", ["xn--a", "%C3%A9%E2%80%8D"])
+async def test_a_host_that_the_library_cannot_read_is_refused(host: str) -> None:
+    with pytest.raises(ConfigurationError):
+        await RabbitMQDriver(f"amqp://{host}/").connect()
 
 
 async def test_drivers_of_two_exchange_names_do_not_see_each_other(url: str) -> None:

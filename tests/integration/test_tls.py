@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 
 from asyncdq.drivers import from_url
+from asyncdq.drivers.rabbitmq import RabbitMQDriver
 from asyncdq.errors import AsyncdqError, ConnectionLost
 from asyncdq.message import Message
 
@@ -172,3 +173,21 @@ async def test_who_encrypts_and_then_says_nothing_is_given_up_in_time(
 async def enqueued_once(url: str) -> None:
     async with from_url(url, timeout=1.0) as driver:
         await driver.enqueue([Message("a", "work", b"body")])
+
+
+@pytest.mark.parametrize("queue_url", ["rabbitmq"], indirect=True)
+async def test_a_file_that_is_missing_while_it_is_replaced_is_an_outage(
+    queue_url: str, certificate: tuple[str, str], tmp_path: Path
+) -> None:
+    trusted = shutil.copy(certificate[0], tmp_path / "trusted.pem")
+    server = urlsplit(queue_url)
+    async with (
+        encrypted(server.hostname or "", server.port or 0, certificate, asks=False) as port,
+        RabbitMQDriver(securely(queue_url, port, str(trusted))) as driver,
+    ):
+        shutil.move(trusted, tmp_path / "old.pem")
+        driver._here().consuming.discard()
+        with pytest.raises(ConnectionLost, match="cafile"):
+            await driver.dequeue({"work": 1}, 1, 60.0)
+        shutil.copy(certificate[0], trusted)
+        assert await driver.dequeue({"work": 1}, 1, 60.0) == []
