@@ -1,7 +1,8 @@
 """Fitting arguments to annotations: what a task's parameter names comes back as that type.
 
 A serializer restores plain data and the kinds by itself. A path, an enum, a dataclass or a model
-arrives in plain form, and the annotation says what to make of it.
+arrives in plain form, and the annotation says what to make of it. So it does for a date, a UUID, a set and the like,
+if what wrote the message had plain JSON only.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections import abc
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Literal, Optional, ParamSpec, TypeVar, Union, cast, get_args, get_origin
 from uuid import UUID
 
 from .errors import InvalidCall
+from .matching import Match, match
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter, ValidationError
@@ -48,9 +50,26 @@ def fitter(function: Callable[..., Any]) -> Fitter | None:
     slots = _Slots()
     for parameter in parameters:
         annotation = _annotation(function, parameter)
-        fit = _fit(function, parameter.name, annotation) if _needs(annotation) else None
-        slots.add(parameter, fit)
+        slots.add(parameter, _fit_for(function, parameter.name, annotation))
     return slots.fit if slots.needed else None
+
+
+def _fit_for(function: Callable[..., Any], name: str, annotation: Any) -> Fit | None:
+    if _needs(annotation):
+        return _fit(function, name, annotation)
+    is_right = match(annotation)
+    # pydantic is loaded when the first value needs it: most never do, and a process of the pool starts sooner.
+    return None if is_right is None else _unless(is_right, cache(partial(_fit, function, name, annotation)))
+
+
+def _unless(is_right: Match, make: Callable[[], Fit | None]) -> Fit:
+    def fit(value: Any) -> Any:
+        if is_right(value):
+            return value
+        convert = make()
+        return value if convert is None else convert(value)
+
+    return fit
 
 
 class _Slots:
@@ -58,7 +77,8 @@ class _Slots:
 
     def __init__(self) -> None:
         self.needed = False
-        self.positional: list[Fit | None] = []
+        self.count = 0  # of those that have a place
+        self.placed: list[tuple[int, Fit]] = []
         self.rest: Fit | None = None
         self.named: dict[str, Fit | None] = {}
         self.others: Fit | None = None
@@ -70,15 +90,20 @@ class _Slots:
         elif parameter.kind is parameter.VAR_KEYWORD:
             self.others = fit
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            self.positional.append(fit)
+            if fit is not None:
+                self.placed.append((self.count, fit))
+            self.count += 1
         if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             self.named[parameter.name] = fit
 
     def fit(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        fitted = [value if fit is None else fit(value) for fit, value in zip(self.positional, args, strict=False)]
-        rest = args[len(fitted) :]
-        fitted.extend(rest if self.rest is None else map(self.rest, rest))
-        return tuple(fitted), {name: self._named(name, value) for name, value in kwargs.items()}
+        fitted = [*args]
+        for place, fit in self.placed:
+            if place < len(fitted):
+                fitted[place] = fit(fitted[place])
+        if self.rest is not None:
+            fitted[self.count :] = map(self.rest, fitted[self.count :])
+        return tuple(fitted), {name: self._named(name, value) for name, value in kwargs.items()} if kwargs else {}
 
     def _named(self, name: str, value: Any) -> Any:
         fit = self.named.get(name, self.others)
@@ -91,7 +116,8 @@ def _annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> A
     alone = types.SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
     scope = getattr(function, "__globals__", {})
     try:
-        return typing.get_type_hints(alone, globalns=scope, include_extras=True)[parameter.name]
+        hint = typing.get_type_hints(alone, globalns=scope, include_extras=True)[parameter.name]
+        return hint if parameter.default is not None else cast(Any, Optional)[hint]  # many write `when: date = None`
     except Exception:  # an annotation is any expression of the user's
         return parameter.annotation if not isinstance(parameter.annotation, str) else Any
 

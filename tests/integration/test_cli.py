@@ -26,6 +26,9 @@ COMMAND = (sys.executable, "-m", "asyncdq")
 
 TASKS = """
 import threading
+from datetime import date, timedelta
+from decimal import Decimal
+from uuid import UUID
 from asyncdq import task
 
 @task
@@ -39,6 +42,10 @@ async def fail() -> None:
 @task(max_attempts=1)
 async def umlaut() -> None:
     raise ValueError("für nichts")
+
+@task(max_attempts=1)
+def typed(day: date, wait: timedelta | None, ids: set[UUID], prices: dict[str, Decimal]) -> None:
+    print("got", day, wait, ids, prices, flush=True)
 
 @task
 def hang() -> None:
@@ -131,6 +138,16 @@ def test_the_help_of_the_worker_names_every_option(shell: Shell) -> None:
     assert [flag for flag in [*flags, "MODULES", "-q", "-c", "-n", "-b", "-v"] if flag not in text] == []
 
 
+def test_arguments_of_the_command_line_become_what_the_task_names(shell: Shell) -> None:
+    id = "01a2006a-1cfa-72a7-90a7-f80900bfdf96"
+    shell.ok("enqueue", "tasks.typed", json.dumps(["2026-01-31", "PT90S", [id, id], {"tea": "1.10"}]))
+    shell.ok("enqueue", "tasks.typed", json.dumps({"day": "today", "wait": None, "ids": [], "prices": {}}))
+    done = shell.run("worker", "--burst")
+    assert done.stdout == f"got 2026-01-31 0:01:30 {{UUID('{id}')}} {{'tea': Decimal('1.10')}}\n"
+    (dead,) = map(json.loads, shell.ok("dead", "list", "default", "--json").splitlines())
+    assert dead["error"].startswith("InvalidCall: typed(): day is datetime.date, and 'today' (str) does not fit")
+
+
 def test_what_is_enqueued_by_name_is_counted_then_run(shell: Shell) -> None:
     shell.ok("enqueue", "tasks.greet", '["Ada"]')
     shell.ok("enqueue", "tasks.greet", '{"name": "Bob"}')
@@ -147,7 +164,7 @@ def test_the_worker_says_at_its_start_what_it_works_on(shell: Shell) -> None:
     assert f"driver sqlite, {shell.folder / 'asyncdq.db'}" in log
     assert "queues high, low, concurrency 3" in log
     assert "modules tasks (found in the working directory)" in log
-    assert "4 tasks: tasks.fail, tasks.greet, tasks.hang, tasks.umlaut" in log
+    assert "5 tasks: tasks.fail, tasks.greet, tasks.hang, tasks.typed, tasks.umlaut" in log
 
 
 def test_tasks_are_discovered_one_folder_deep_unless_modules_are_named(shell: Shell) -> None:

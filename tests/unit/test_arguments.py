@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, Flag, IntEnum, StrEnum
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_what_the_annotation_names_comes_back_through_a_serializer(name: str, an
     assert type(fit(*arrived)[0][0]) is type(value)
 
 
-def plain(a: int, b: str | None, c: dict[str, list[datetime]], *rest: Decimal, d: Any = 1, **more: UUID) -> None: ...
+def plain(a: int, b: str | None, c: dict[str, list[float]], *rest: bytes, d: Any = 1, **more: list[int]) -> None: ...
 
 
 def bare(a, b=Path("x"), *c, **d):  # type: ignore[no-untyped-def]
@@ -148,7 +149,7 @@ def test_a_task_whose_parameters_are_plain_needs_no_fitter() -> None:
 
 
 PLAIN = [
-    *(int, bytes, None, Any, object, list, dict, tuple[int, ...], set[UUID], frozenset[str], bool | None, Name),
+    *(int, bytes, None, Any, object, list, dict, list[list[int]], Iterable[str], bool | None, datetime | Any, Name),
     *(Sequence[bytes], Mapping[str, float], Literal["a", 1], Callable[[Path], None], T, "Missing"),
 ]
 
@@ -156,6 +157,85 @@ PLAIN = [
 @pytest.mark.parametrize("annotation", PLAIN)
 def test_a_plain_annotation_needs_no_fitter(annotation: Any) -> None:
     assert of(annotation) is None
+
+
+DAY, MOMENT, ID, ZONED = (
+    date(2026, 1, 31),
+    datetime(2026, 1, 31, 12, 30),
+    UUID(int=7),
+    datetime(2026, 1, 31, tzinfo=UTC),
+)
+Day = NewType("Day", date)
+
+FROM_JSON: list[tuple[Any, object, object]] = [
+    (datetime, "2026-01-31T12:30:00", MOMENT),
+    (datetime, "2026-01-31T00:00:00Z", ZONED),
+    (date, "2026-01-31", DAY),
+    (Day, "2026-01-31", DAY),
+    (time, "12:30:00", time(12, 30)),
+    (timedelta, "PT90S", timedelta(seconds=90)),
+    (UUID, str(ID), ID),
+    (Decimal, "1.10", Decimal("1.10")),
+    (Decimal, 3, Decimal(3)),
+    (tuple, [1, 2], (1, 2)),
+    (tuple[int, ...], [1, 2], (1, 2)),
+    (tuple[str, datetime], ["a", "2026-01-31T12:30:00"], ("a", MOMENT)),
+    (set, [1, 2, 2], {1, 2}),
+    (set[str], ["a"], {"a"}),
+    (frozenset[int], [1], frozenset({1})),
+    (AbstractSet[int], [1], frozenset({1})),
+    (datetime | None, "2026-01-31T12:30:00", MOMENT),
+    (Optional[UUID], str(ID), ID),  # noqa: UP045 - the old spelling must work too
+    (int | date, "2026-01-31", DAY),
+    (list[date], ["2026-01-31", DAY], [DAY, DAY]),
+    (Sequence[UUID], [str(ID)], [ID]),
+    (Iterable[date], ["2026-01-31"], [DAY]),
+    (dict[str, date], {"a": "2026-01-31"}, {"a": DAY}),
+    (Mapping[date, int], {"2026-01-31": 1}, {DAY: 1}),
+    (dict[str, list[set[int]]], {"a": [[1]]}, {"a": [{1}]}),
+]
+
+
+@pytest.mark.parametrize(("annotation", "arrived", "value"), FROM_JSON)
+def test_what_came_as_plain_json_becomes_what_the_annotation_names(
+    annotation: Any, arrived: object, value: object
+) -> None:
+    fit = of(annotation)
+    assert fit is not None
+    assert fit([arrived], {"value": arrived}) == ((value,), {"value": value})
+    assert type(fit([arrived], {})[0][0]) is type(value)
+
+
+LIKE_IT: list[tuple[Any, object]] = [
+    *((annotation, value) for annotation, _, value in FROM_JSON),
+    (date, MOMENT),
+    (list[date], [MOMENT, DAY]),
+    (Decimal, Decimal("NaN")),
+    (list[Decimal], [Decimal("Infinity")]),
+    (dict[str, datetime], {1: MOMENT}),  # keys are plain: they are not looked at
+    (set[int], {"a"}),
+    (tuple[int, int], (1,)),
+    (datetime | str, "2026-01-31"),
+    (date | None, None),
+    (float | datetime, 1),
+    (Literal["now"] | datetime, "now"),
+]
+
+
+@pytest.mark.parametrize(("annotation", "value"), LIKE_IT)
+def test_a_value_that_is_what_the_annotation_names_is_not_touched(annotation: Any, value: object) -> None:
+    fit = of(annotation)
+    assert fit is not None
+    assert fit([value], {})[0][0] is value
+
+
+def test_none_may_be_passed_where_it_is_the_default() -> None:
+    space: dict[str, Any] = {"date": date, "Path": Path}
+    exec("def task(when: date = None, where: Path = None): ...", space)  # as many write it
+    fit = fitter(space["task"])
+    assert fit is not None
+    assert fit([None], {"where": None}) == ((None,), {"where": None})
+    assert fit(["2026-01-31"], {"where": "a"}) == ((DAY,), {"where": Path("a")})
 
 
 def every(a: Path, /, b: Path, n: int, *rest: Path, key: Path = Path("default"), **more: Color) -> None: ...
@@ -212,6 +292,13 @@ MISFITS: list[tuple[Any, object, str]] = [
     (list[File], [{"color": "red"}], r"value\[0\]\['path'\]: Field required"),
     (Arbitrary, {}, "Input should be an instance of Arbitrary"),
     (Annotated[int, Field(gt=0)], -1, "greater than 0"),
+    (datetime, "tomorrow", r"value is datetime.*, and 'tomorrow' \(str\) does not fit: value: Input should be"),
+    (list[UUID], [str(ID), "x"], r"value\[1\]: Input should be a valid UUID"),
+    (Decimal, None, "Decimal input should be"),
+    (set[int], 5, "Input should be a valid set"),
+    (set[str], [["a"]], r"value\[0\]: Input should be a valid string"),
+    (tuple[int, int], [1], "Field required"),
+    (tuple[int, date], (1,), "Field required"),
 ]
 
 
@@ -223,6 +310,16 @@ def test_what_does_not_fit_is_named_with_what_is_expected(annotation: Any, value
         fit([value], {})
     with pytest.raises(TypeError, match=message):
         fit([], {"value": value})
+
+
+def test_a_value_that_needs_no_conversion_does_not_import_pydantic() -> None:
+    code = (
+        "import sys, asyncdq.arguments as a, datetime, uuid\n"
+        "def f(day: datetime.date, ids: list[uuid.UUID] | None, *more: set[int]) -> None: ...\n"
+        "a.fitter(f)([datetime.date.today(), [uuid.uuid4()], {1}], {})\n"
+        "sys.exit('pydantic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
 def test_a_producer_does_not_import_pydantic() -> None:

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import os
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -160,6 +160,24 @@ def test_what_anybody_publishes_is_an_event_of_one_line_or_nothing(data: bytes) 
 @fuzz
 def test_arguments_fit_their_annotations_or_are_an_invalid_call(args: list[Any], kwargs: dict[str, Any]) -> None:
     fit = fitter(annotated)
+    assert fit is not None
+    with suppress(InvalidCall):
+        fit(args, kwargs)
+
+
+def of_kinds(
+    at: datetime, id: UUID, price: Decimal, numbers: frozenset[int], pair: tuple[date, float | None], *rest: time
+) -> None: ...
+
+
+@given(st.lists(plain | texts, max_size=7), st.dictionaries(st.text(max_size=6), plain, max_size=3))
+@example([1e308], {})
+@example(["9" * 5000], {})
+@example([0, "0" * 32, "1e999999999"], {})
+@example([0, "0" * 32, 2**64 - 1, [float("nan")], [float("inf"), 10**400]], {})
+@fuzz
+def test_arguments_become_kinds_or_are_an_invalid_call(args: list[Any], kwargs: dict[str, Any]) -> None:
+    fit = fitter(of_kinds)
     assert fit is not None
     with suppress(InvalidCall):
         fit(args, kwargs)
