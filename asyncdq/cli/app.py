@@ -30,7 +30,9 @@ class Letters(Group):
 
     table = {
         "list": Entry("List the dead letters of a queue.", "dead", "list", "dead"),
-        "show": Entry("Show one dead letter: why and when it died, its error and traceback.", "dead", "show", "dead"),
+        "show": Entry(
+            "Show one dead letter: why and when it died, its arguments, error and traceback.", "dead", "show", "dead"
+        ),
         "requeue": Entry(
             "Make dead letters ready again, with the same ids and fresh attempts.", "dead", "requeue", "dead"
         ),

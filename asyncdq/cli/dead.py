@@ -13,11 +13,14 @@ from ..envelope import decode
 from ..errors import AsyncdqError, ConfigurationError
 from ..message import REASONS, DeadLetter
 from ..names import check_queue, shown
+from ..serializers import load
 from ..settings import Settings
 from .driver import ask, confirm, dead_letters
 from .table import moment, print_table
 
 PAGE = 500
+LONGEST = 1000  # characters of arguments that are shown to people
+READ = ("msgpack", "json")  # serializers that run nothing: neither pickle nor one of the user's is asked here
 Queue = Annotated[str, typer.Argument(help="The queue that they died in.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Their ids.")]
 All = Annotated[bool, typer.Option("--all", help="Every dead letter of the queue.")]
@@ -36,7 +39,7 @@ def list(
     letters = ask(settings, lambda driver: _page(dead_letters(driver), queue, limit))
     if as_json:
         for letter in letters:
-            print(json.dumps(about(letter)))
+            print(json.dumps(whole(letter)))
     elif not letters:
         print(f"no dead letters in {queue}")
     else:
@@ -50,15 +53,15 @@ def show(
     id: Annotated[str, typer.Argument(help="Its id.")],
     as_json: Json = False,
 ) -> None:
-    """Show one dead letter: why and when it died, its error and traceback."""
+    """Show one dead letter: why and when it died, its arguments, error and traceback."""
     check_queue(queue)
     letter = ask(settings, lambda driver: dead_letters(driver).dead_letter(queue, id))
     if letter is None:
         raise AsyncdqError(f"{queue} has no dead letter {id}")
     if as_json:
-        print(json.dumps(about(letter)))
+        print(json.dumps(whole(letter)))
         return
-    for key, value in about(letter).items():
+    for key, value in (about(letter) | {"arguments": _brief(arguments(letter))}).items():
         if key != "detail":
             print(f"{key + ':':13}{shown(str(value))}")
     detail = "\n".join(map(shown, letter.detail.splitlines()))
@@ -101,6 +104,42 @@ def about(letter: DeadLetter) -> dict[str, Any]:
         "error": letter.error,
         "detail": letter.detail,
     }
+
+
+def whole(letter: DeadLetter) -> dict[str, Any]:
+    """What people want to know, and what the task was called with."""
+    return about(letter) | {"arguments": arguments(letter)}
+
+
+def arguments(letter: DeadLetter) -> Any:
+    """`[[positional, ...], {name: value}]` as the serializer for JSON writes it; `? (why)` if it cannot be read."""
+    try:
+        envelope = decode(letter.body)
+        for serializer in map(load, READ):
+            if serializer.content_type == envelope.content_type:
+                return _plain(serializer.loads(envelope.args))
+    except AsyncdqError as error:
+        return f"? ({error})"
+    return f"? ({envelope.content_type!r:.100} is not read here)"
+
+
+def _plain(called_with: Any) -> Any:
+    match called_with:
+        case [[*_], {}]:
+            return json.loads(load("json").dumps(called_with))
+        case _:
+            return "? (they are not a list and a map)"
+
+
+def _brief(arguments: Any) -> str:
+    """Arguments as `asyncdq enqueue` takes them, a list or an object, or one after the other; cut if they are long."""
+    if isinstance(arguments, str):
+        text = arguments
+    else:
+        positional, named = arguments
+        parts = [positional, named] if positional and named else [named or positional]
+        text = " ".join(json.dumps(part, ensure_ascii=False) for part in parts)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text)} characters)"
 
 
 def _move(settings: Settings, queue: str, ids: Sequence[str], all: bool, move: Move, done: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -14,9 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgpack
 import pytest
 
 import asyncdq
+from asyncdq.drivers import from_url
+from asyncdq.message import Dead, Message
 from asyncdq.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -221,6 +225,76 @@ def test_a_dead_letter_is_listed_shown_requeued_and_deleted(shell: Shell) -> Non
     shell.run("worker", "--burst")
     assert shell.ok("dead", "delete", "default", "--all", "--yes") == "deleted 1 of default\n"
     assert shell.counts() == {}
+
+
+@pytest.mark.parametrize("serializer", ["msgpack", "json"])
+def test_the_arguments_of_a_dead_letter_are_shown(shell: Shell, serializer: str) -> None:
+    called = [["Ada\x1b[2J", 1.5, None], {"id": 7}]
+    code = (
+        "import asyncio, datetime\n"
+        "from asyncdq import Call, Client\n"
+        "async def main():\n"
+        f"    async with Client('sqlite://asyncdq.db', serializer='{serializer}') as client:\n"
+        f"        args = (*{called[0]!r}, datetime.date(2026, 1, 31))\n"
+        f"        calls = [Call('tasks.fail', args, {called[1]!r}), Call('tasks.fail', ('x' * 5000,), {{}})]\n"
+        "        print(*(each.id for each in await client.enqueue_many(calls)))\n"
+        "asyncio.run(main())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=shell.folder, env=ENVIRONMENT, capture_output=True, text=True
+    )
+    first, second = done.stdout.split()
+    assert shell.run("worker", "--burst", "--serializer", serializer).returncode == 0
+    called[0] = [*called[0], {"$date": "2026-01-31"}]
+    assert json.loads(shell.ok("dead", "show", "default", first, "--json"))["arguments"] == called
+    assert json.loads(shell.ok("dead", "list", "default", "--json").splitlines()[0])["arguments"] == called
+    text = r"""["Ada\u001b[2J", 1.5, null, {"$date": "2026-01-31"}] {"id": 7}"""
+    assert f"arguments:   {text}\n" in shell.ok("dead", "show", "default", first)
+    assert f'arguments:   ["{"x" * 998}... (5004 characters)\n' in shell.ok("dead", "show", "default", second)
+
+
+UNREADABLE = {
+    "an unknown format": (
+        msgpack.packb([1, "a", "application/x-python-pickle", b"cos\nsystem\n(S'touch ran'\ntR.", {}, {}]),
+        "? ('application/x-python-pickle' is not read here)",
+    ),
+    "no envelope": (b"nonsense", "? (the body is not an envelope: "),
+    "a newer envelope": (msgpack.packb([9, "a"]), "? (the body has version 9, "),
+    "no msgpack": (
+        msgpack.packb([1, "a", "application/msgpack", b"\xc1", {}, {}]),
+        "? (the arguments are not readable",
+    ),
+    "no list and map": (
+        msgpack.packb([1, "a", "application/msgpack", b"\x01", {}, {}]),
+        "? (they are not a list and a",
+    ),
+    "half a pair": (
+        msgpack.packb([1, "a", "application/json", b'[["\\ud800"], {}]', {}, {}]),
+        "? (cannot write str at",
+    ),
+    "a long number": (
+        msgpack.packb([1, "a", "application/json", b'[[{"$int": "0x' + b"f" * 9000 + b'"}], {}]', {}, {}]),
+        '[{"$int": "0xfff',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_arguments_that_cannot_be_read_are_said_to_be_so_and_never_unpickled(shell: Shell, name: str) -> None:
+    body, says = UNREADABLE[name]
+
+    async def bury() -> None:
+        async with from_url(f"sqlite://{shell.folder}/asyncdq.db") as driver:
+            await driver.setup()
+            await driver.enqueue([Message("1", "default", body)])
+            (delivery,) = await driver.dequeue({"default": 1}, 1, 60.0)
+            await driver.settle([(delivery, Dead("undecodable"))])
+
+    asyncio.run(bury())
+    assert f"\narguments:   {says}" in shell.ok("dead", "show", "default", "1")
+    found = json.loads(shell.ok("dead", "show", "default", "1", "--json"))["arguments"]
+    assert isinstance(found, str) == says.startswith("?")
+    assert not (shell.folder / "ran").exists()
 
 
 def test_a_dead_letter_that_is_not_there_is_said_with_exit_code_1(shell: Shell) -> None:
