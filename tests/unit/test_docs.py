@@ -7,10 +7,12 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
 
+from asyncdq import Worker
 from asyncdq.cli.app import app
 from asyncdq.cli.group import Group
 from asyncdq.drivers import BACKENDS
@@ -117,6 +119,21 @@ def test_the_settings_that_the_readme_shows_are_accepted() -> None:
     (block,) = blocks(ROOT / "README.md", "toml")
     table = tomllib.loads(block)["tool"]["asyncdq"]
     assert Settings(**table).model_fields_set >= table.keys()
+
+
+def test_a_client_takes_its_url_from_the_settings_as_the_readme_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = [block for block in blocks(ROOT / "README.md", "python") if "settings = Settings()" in block]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASYNCDQ_SQLITE_PATH", "elsewhere.db")
+    monkeypatch.setenv("ASYNCDQ_SIGNING_KEYS", "a-key-of-at-least-16-characters")
+    shown: dict[str, Any] = {}
+    exec(block, shown)
+    assert shown["client"].driver.path == (tmp_path / "elsewhere.db").resolve()
+    assert shown["client"].keyring is not None
+    worker = Worker(shown["settings"].driver_url(), queues=shown["settings"].queues)  # as docs/tasks.md has it
+    assert repr(worker.driver) == repr(shown["client"].driver)
 
 
 @pytest.mark.parametrize("page", OURS, ids=name_of)
