@@ -10,7 +10,7 @@ from types import FunctionType, MappingProxyType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, get_args, overload
 
 from .errors import DuplicateTask, InvalidTask
-from .message import CallOptions
+from .message import UNSAID, CallOptions
 from .names import check_task
 from .ranges import check_options
 from .retry import Strategy
@@ -111,7 +111,9 @@ def _make(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., An
             options[key] = _error_types(name, key, options[key])
     if (strategy := options.get("retry_strategy")) not in (None, *get_args(Strategy)):
         raise InvalidTask(f"{name}: retry_strategy is 'fixed' or 'exponential', not {strategy!r}")
-    made = Task[..., Any, Any](function, name, options=CallOptions(queue=options.get("queue")), **options)
+    queue = options.get("queue")
+    said = UNSAID if queue is None else CallOptions(queue=queue)  # what is UNSAID need not be looked through each time
+    made = Task[..., Any, Any](function, name, options=said, **options)
     limits = CallOptions(
         queue=made.queue,
         max_attempts=made.max_attempts,

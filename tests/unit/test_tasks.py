@@ -8,7 +8,13 @@ import pytest
 
 from asyncdq import task
 from asyncdq.errors import DuplicateTask
+from asyncdq.message import UNSAID
 from asyncdq.tasks import registry
+
+
+@task
+def in_the_default_queue() -> None: ...
+
 
 EDITED = "from asyncdq import task\n{above}@task\ndef reloadable_job() -> int:\n    return {answer}\n"
 
@@ -25,6 +31,11 @@ def typed() -> int:
 from asyncdq.tasks import registry
 print("it is", registry()[typed.name]())
 """
+
+
+def test_a_call_of_a_task_that_names_no_queue_is_known_at_a_glance() -> None:
+    assert in_the_default_queue.bind().options is UNSAID
+    assert in_the_default_queue.using(delay=1).bind().options is not UNSAID
 
 
 def test_two_functions_of_one_name_are_refused_and_both_are_named() -> None:
