@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -38,7 +38,7 @@ def _counts(function: Callable[..., Any]) -> range:
     return range(sum(each.kind in places for each in required), most)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Task(Generic[P, R, T]):
     """A function with the rules for running it. Calling it calls the function, here and now.
 
@@ -65,6 +65,10 @@ class Task(Generic[P, R, T]):
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself; nothing is enqueued."""
         return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        said, options = _said_of(self, "function", "name", "options", "client"), _said_of(self.options, "queue")
+        return f"Task({', '.join([repr(self.name), *said])})" + (f".using({', '.join(options)})" if options else "")
 
     def bind(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[T]:
         """The call as a value, for `Client.enqueue_many`. Raises InvalidCall if the arguments do not fit."""
@@ -158,6 +162,12 @@ class Task(Generic[P, R, T]):
     def is_coroutine(self) -> bool:
         """Whether the function, below its decorators, was written with `async def`."""
         return any(map(inspect.iscoroutinefunction, (self.function, inspect.unwrap(self.function))))
+
+
+def _said_of(given: Task[..., Any, Any] | CallOptions, *others: str) -> list[str]:
+    """`name=value` of each field that is not as it is by itself, but for these others."""
+    values = [(each, getattr(given, each.name)) for each in fields(given) if each.name not in others]
+    return [f"{each.name}={value!r}" for each, value in values if value != each.default]
 
 
 def _with_options(task: Task[P, R, T], options: CallOptions) -> Task[P, R, T]:

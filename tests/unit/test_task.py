@@ -34,6 +34,13 @@ async def test_a_task_is_still_an_ordinary_function() -> None:
     assert list(inspect.signature(send_email).parameters) == ["to", "subject"]
 
 
+def test_it_is_shown_with_what_was_said_of_it() -> None:
+    assert repr(double) == f"Task('{__name__}.double')"
+    shown = f"Task('{__name__}.send_email', queue='emails', max_attempts=5, retry_delay=30, timeout=300)"
+    assert repr(send_email) == shown
+    assert repr(send_email.using(delay=2.5, id="x1")) == f"{shown}.using(id='x1', delay=2.5)"
+
+
 def test_its_name_is_its_module_and_qualname() -> None:
     assert send_email.name == f"{__name__}.send_email"
     assert registry()[send_email.name] is send_email
