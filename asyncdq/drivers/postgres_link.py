@@ -80,7 +80,12 @@ class Link:
                 raise
             self.pooled = True
             return await self._connect(True)
-        answering = await bounded(connection, self.timeout, connection.fetchval("select pg_backend_pid()"))
+        answering = 0
+        try:
+            answering = await bounded(connection, self.timeout, connection.fetchval("select pg_backend_pid()"))
+        finally:
+            if not answering:
+                connection.terminate()
         self.pooled = answering != connection.get_server_pid()
         if self.pooled:
             await connection.close(timeout=self.timeout)
@@ -94,7 +99,7 @@ class Link:
         connect = partial(
             asyncpg.connect, user=address.user, password=address.password, timeout=share, **self._options(pooled)
         )
-        unfit = False
+        unfit, reason = False, ""
         for number, dsn in enumerate(address.dsns, 1):
             try:
                 connection = await connect(dsn)
@@ -106,8 +111,9 @@ class Link:
             except AWAY as error:
                 if _names_a_parameter(error) or (number == len(address.dsns) and not unfit):
                     raise
+                reason = f"; of another: {' '.join(str(error).split()) or type(error).__name__}"
         wish = "can be written: standbys, or read-only" if address.chooses else "is what target_session_attrs asks for"
-        raise ConnectionLost(f"{address.where}: none of these hosts {wish}")
+        raise ConnectionLost(f"{address.where}: none of these hosts {wish}{reason}")
 
     def _options(self, pooled: bool) -> dict[str, Any]:
         settings = {} if "application_name" in self.address.options else {"application_name": "asyncdq"}

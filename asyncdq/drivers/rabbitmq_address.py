@@ -68,7 +68,7 @@ class Address:
         return self.shown
 
     def unreadable(self) -> str | None:
-        """The option of the URL that names no certificates or no key, and why; None if all do."""
+        """The option of the URL that names no certificates or no key, and why; None if all do. Reads files."""
         context, said = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self.options
         name = "cafile"
         try:
@@ -77,8 +77,8 @@ class Address:
             name = "certfile or keyfile" if said.get("keyfile") else "certfile"
             if said.get("certfile"):  # with a password: else it would ask for one at the terminal
                 context.load_cert_chain(said["certfile"], said.get("keyfile"), password="")
-        except OSError as error:
-            return f"{name}: {error.strerror or error}"
+        except (OSError, ValueError) as error:
+            return f"{name}: {getattr(error, 'strerror', None) or error}"
         return None
 
 

@@ -19,6 +19,9 @@ Missing = pika.ChannelNotFoundEntity
 Locked = aiormq.exceptions.ChannelLockedResource
 Unroutable = pika.PublishError
 
+Unwelcome = (pika.AuthenticationError, pika.ProbableAuthenticationError)
+"""The user or the password is refused."""
+
 BROKEN = (pika.AMQPError, ConnectionError, OSError, RuntimeError, StopAsyncIteration)
 """What a connection that breaks raises, to whoever waits on it."""
 
@@ -47,7 +50,7 @@ def explained(address: Address) -> Generator[None]:
 def explain(error: BaseException, address: Address) -> AsyncdqError:
     """What an error of the client library means to the core."""
     text = str(error)
-    if isinstance(error, (pika.AuthenticationError, pika.ProbableAuthenticationError)):
+    if isinstance(error, Unwelcome):
         return ConfigurationError(f"the RabbitMQ at {address} refuses this user and password")
     if CLOSED in text or "NOT_ALLOWED" in text:
         return ConfigurationError(f"the RabbitMQ at {address} does not let this user into this virtual host")

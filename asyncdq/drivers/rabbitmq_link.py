@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ import aiormq
 from ..errors import ConfigurationError, ConnectionLost, DriverError
 from ..soon import start_soon
 from .rabbitmq_address import Address
-from .rabbitmq_errors import BROKEN, CLOSED, explained
+from .rabbitmq_errors import BROKEN, CLOSED, Unwelcome, explained
 
 OLDEST = (3, 10)
 """The first version whose quorum queues can delay."""
@@ -173,10 +172,12 @@ class Link:
                         raise ConnectionLost(str(error)) from error
                     raise
                 except BROKEN as error:
+                    here = f"the RabbitMQ at {self.address}"
                     if CLOSED in str(error) and self.was_let_in:
-                        here = f"the RabbitMQ at {self.address}"
                         text = f"{here} closes connections while they are opened: at a limit of their number, perhaps"
                         raise ConnectionLost(text) from error
+                    if isinstance(error, Unwelcome) and self.was_let_in:
+                        raise ConnectionLost(f"{here} refuses this user and password now; it let them in") from error
                     raise
                 self._was_let_in = True
             return self._opened
@@ -223,11 +224,10 @@ class Link:
         return ending
 
 
-_TLS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError, ssl.SSLError)
-"""What files for TLS raise that cannot be read, or hold something else."""
-
-
 async def _connect(address: Address) -> Opened:
+    # Before the library does, which says that a file is not there, and not which, and asks for the password of a key.
+    if why := await asyncio.to_thread(address.unreadable):
+        raise ConfigurationError(f"no TLS with the RabbitMQ at {address}: {why}")
     no_host = f"{address} is no URL of a RabbitMQ: the client library cannot read its host"
     try:
         connection = cast("_Connection", aiormq.Connection(address.url))
@@ -237,11 +237,8 @@ async def _connect(address: Address) -> Opened:
         await connection.connect()
     except BaseException as error:
         await connection.close(ConnectionResetError("not opened"))
-        if isinstance(error, UnicodeError):
+        if isinstance(error, ValueError) and not isinstance(error, OSError):  # as those of certificates are
             raise ConfigurationError(no_host) from None
-        # The library says that a file is not there, and not which.
-        if isinstance(error, _TLS) and (why := address.unreadable()):
-            raise ConfigurationError(f"no TLS with the RabbitMQ at {address}: {why}") from error
         raise
     version = str(connection.server_properties.get("version", ""))
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

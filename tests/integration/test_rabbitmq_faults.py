@@ -131,6 +131,25 @@ async def test_a_limit_of_connections_is_waited_out_by_who_was_let_in_before(own
         assert [each.id for each in await claim(driver)] == ["b"]
 
 
+async def test_a_password_that_is_changed_is_waited_out_by_who_was_let_in_before(own_server: Server) -> None:
+    if not isinstance(own_server, Native):
+        pytest.skip("needs rabbitmqctl on this machine")
+    control(own_server.url, "await_startup")  # it takes connections before that
+    control(own_server.url, "add_user", "app", "old")
+    control(own_server.url, "set_permissions", "app", ".*", ".*", ".*")
+    async with RabbitMQDriver(own_server.url.replace("guest:guest", "app:old"), timeout=1.5) as driver:
+        await driver.enqueue([message("a")])
+        control(own_server.url, "change_password", "app", "new")
+        control(own_server.url, "close_all_connections", "maintenance")
+        with pytest.raises(ConnectionLost):
+            await driver.enqueue([message("b")])  # it was under way when the connection was closed
+        with pytest.raises(ConnectionLost, match="refuses this user and password now"):
+            await driver.enqueue([message("b")])
+        control(own_server.url, "change_password", "app", "old")
+        await ready_again(driver)
+        assert "a" in [each.id for each in await claim(driver)]
+
+
 async def test_the_permissions_of_the_documentation_are_enough(own_server: Server) -> None:
     if not isinstance(own_server, Native):
         pytest.skip("needs rabbitmqctl on this machine")
