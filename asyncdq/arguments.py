@@ -57,7 +57,10 @@ def fitter(function: Callable[..., Any]) -> Fitter | None:
 def _fit_for(function: Callable[..., Any], name: str, annotation: Any) -> Fit | None:
     if _needs(annotation):
         return _fit(function, name, annotation)
-    is_right = match(annotation)
+    try:
+        is_right = match(annotation)
+    except Exception:  # an annotation is any expression of the user's: its class may have no hash, say
+        return None
     # pydantic is loaded when the first value needs it: most never do, and a process of the pool starts sooner.
     return None if is_right is None else _unless(is_right, cache(partial(_fit, function, name, annotation)))
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
 from .errors import TaskError
 
 T = TypeVar("T")
 
-BLOCKED = 10.0
-"""Seconds for which an event loop may do nothing at all before a thread no longer waits for it."""
 
-
-def result_of(call: Callable[[], Coroutine[Any, Any, T]], loop: asyncio.AbstractEventLoop) -> T:
+def result_of(
+    call: Callable[[], Coroutine[Any, Any, T]], loop: asyncio.AbstractEventLoop, patience: float | None = None
+) -> T:
     """What the call returns on this event loop, which runs in another thread; blocks. Raises what the call raises.
 
-    Raises TaskError if the loop stops, or has not even begun the call after BLOCKED seconds: then it never will be.
+    Raises TaskError if the loop stops, or does nothing at all for `patience` seconds: it may wait for this very thread.
+    A call that it has not begun by then never will be.
     """
     turn = [call]  # whoever takes it decides whether the call is made
 
@@ -28,16 +29,40 @@ def result_of(call: Callable[[], Coroutine[Any, Any, T]], loop: asyncio.Abstract
     future = asyncio.run_coroutine_threadsafe(begin(), loop)
     while True:
         try:
-            return future.result(BLOCKED)
+            return future.result(patience)
+        except CancelledError:
+            raise TaskError(
+                "the event loop of this client ended: it is not known whether the call was stored"
+            ) from None
         except TimeoutError:
             if future.done():
-                raise  # it is the call's own
+                return future.result()  # it has ended in this moment, or the error is its own
         if not loop.is_running():
-            raise TaskError("the event loop of this client has stopped: it is not known whether the call was stored")
-        with suppress(IndexError):  # it has begun
-            turn.pop()
+            raise TaskError("the event loop of this client stopped: it is not known whether the call was stored")
+        if _take(turn):
             future.cancel()
-            raise TaskError(
-                f"the event loop of this client has been blocked for {BLOCKED:g} s, and nothing was stored: it must "
-                "not wait for a thread that enqueues; `await asyncio.to_thread(...)` does not block it"
-            )
+            raise _blocked(patience, "nothing was stored")
+        if not _answers(loop, patience):
+            raise _blocked(patience, "it is not known whether the call was stored")
+
+
+def _take(turn: list[Any]) -> bool:
+    """Whether the call had not begun; now it never will."""
+    try:
+        turn.pop()
+    except IndexError:
+        return False
+    return True
+
+
+def _answers(loop: asyncio.AbstractEventLoop, patience: float | None) -> bool:
+    answered = threading.Event()
+    loop.call_soon_threadsafe(answered.set)
+    return answered.wait(patience)
+
+
+def _blocked(patience: float | None, stored: str) -> TaskError:
+    return TaskError(
+        f"the event loop of this client has been blocked for {patience:g} s, and {stored}: it must not wait for a "
+        "thread that enqueues; `await asyncio.to_thread(...)` does not block it"
+    )

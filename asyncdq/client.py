@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from . import serializers
 from .batcher import Batcher
 from .blocking import result_of
-from .context import shared
+from .context import of_workers, shared
 from .drivers import resolve
 from .drivers.base import BaseDriver
 from .envelope import Envelope, carried, encode
@@ -111,8 +111,9 @@ class Client:
         if loop is not None:
             if self in (opened := _open.get(loop, [])):
                 opened.remove(self)
-            if self in shared:
-                shared.remove(self)
+            for known in (shared, of_workers):
+                if self in known:
+                    known.remove(self)
             try:
                 await self._batcher.drain()
             finally:
@@ -169,15 +170,18 @@ class Client:
             created = await self._store_many(calls, messages)
         return [Enqueued(message.id, message.queue, new) for message, new in zip(messages, created, strict=True)]
 
-    def send_sync(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
-        """`send` from another thread than the one whose event loop runs this client; blocks."""
+    def send_sync(self, calls: Sequence[Call[Any]], patience: float | None = None) -> list[Enqueued[Any]]:
+        """`send` from another thread than the one whose event loop runs this client; blocks.
+
+        Raises TaskError if that event loop is blocked for `patience` seconds; None: waits for as long as it is.
+        """
         if self._loop is None:
             raise self._elsewhere()
         if asyncio._get_running_loop() is self._loop:
             raise TaskError("enqueue_sync would block the event loop it waits for: use `await task.enqueue(...)` here")
         if not self.reachable:
             raise TaskError("the event loop of this client does not run: leave it to enqueue_sync to find one")
-        return result_of(lambda: self.send(calls), self._loop)
+        return result_of(lambda: self.send(calls), self._loop, patience)
 
     @property
     def reachable(self) -> bool:

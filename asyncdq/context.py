@@ -43,9 +43,12 @@ class Sender(Protocol):
 running: ContextVar[Callable[[], CurrentTask]] = ContextVar("asyncdq.running")  # asked by few tasks, so made for those
 sender: ContextVar[Sender] = ContextVar("asyncdq.sender")  # set while a task runs: its worker's client
 shared: list[Sender] = []
-"""Who was opened in this process, the last one last: for code that no context reaches, as in a thread of its own."""
+"""The clients that this process has opened, the last one last: for code that no context reaches, as in a thread."""
+of_workers: list[Sender] = []
+"""The same of its workers, or of the job that runs in a process of the pool: where there is no other one."""
 
 os.register_at_fork(after_in_child=shared.clear)  # their event loops are the parent's
+os.register_at_fork(after_in_child=of_workers.clear)
 
 
 def current_task() -> CurrentTask:

@@ -26,6 +26,9 @@ from .soon import start_soon
 if TYPE_CHECKING:
     from .settings import Settings
 
+BLOCKED = 10.0
+"""Seconds for which an event loop may do nothing at all before a thread no longer waits for its client."""
+
 _lifetimes: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[Client]] = WeakKeyDictionary()
 _openings: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Client]] = WeakKeyDictionary()
 _opened: WeakKeyDictionary[asyncio.AbstractEventLoop, Client] = WeakKeyDictionary()
@@ -34,10 +37,10 @@ _opened: WeakKeyDictionary[asyncio.AbstractEventLoop, Client] = WeakKeyDictionar
 async def current() -> Sender:
     """Inside a task its worker's client, else the one that is open on this loop, or elsewhere, else the default one."""
     loop = asyncio.get_running_loop()
-    mine = context.sender.get(None) or opened_on(loop) or _shared()
+    mine = context.sender.get(None) or opened_on(loop)
     if isinstance(mine, Client) and mine.on_another_loop:
-        return _Across(mine)
-    return mine or _opened.get(loop) or await _default()
+        return _Across(mine, None)
+    return mine or _shared() or _opened.get(loop) or await _default()
 
 
 def current_sync() -> Sender:
@@ -49,17 +52,24 @@ def current_sync() -> Sender:
 
 def _shared() -> Sender | None:
     """Who was opened last in this process, and can be reached: what a thread enqueues belongs where all else goes."""
-    for sender in reversed(context.shared):
-        if not isinstance(sender, Client) or sender.reachable:
+    for sender in (*reversed(context.shared), *reversed(context.of_workers)):
+        if not isinstance(sender, Client):
             return sender
+        if sender.reachable:
+            return _Across(sender, BLOCKED) if sender.on_another_loop else sender
     return None
 
 
 class _Across:
-    """A client of another event loop: a thread may have called `asyncio.run`."""
+    """A client of another event loop. `patience` is for whoever did not choose it, and may block that loop: seconds."""
 
-    def __init__(self, client: Client) -> None:
-        self.send_sync = client.send_sync
+    def __init__(self, client: Client, patience: float | None) -> None:
+        self._client = client
+        self._patience = patience
+
+    def send_sync(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
+        """Store all calls; blocks."""
+        return self._client.send_sync(calls, self._patience)
 
     async def send(self, calls: Sequence[Call[Any]]) -> list[Enqueued[Any]]:
         """Store all calls, without blocking this event loop."""

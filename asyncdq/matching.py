@@ -21,6 +21,7 @@ _SETS: frozenset[Any] = frozenset({set, frozenset, abc.Set, abc.MutableSet})
 _LISTS: frozenset[Any] = frozenset(
     {list, abc.Iterable, abc.Collection, abc.Container, abc.Sequence, abc.MutableSequence}
 )
+_ONCE: frozenset[Any] = frozenset({abc.Iterable, abc.Container})  # to look into some of these is to use them up
 _MAPS: frozenset[Any] = frozenset({dict, abc.Mapping, abc.MutableMapping})
 
 
@@ -86,6 +87,8 @@ def _items(kind: type, item: Match | None) -> Match | None:
     is_kind = _instance(kind)
     if item is None:
         return None if kind in _LISTS else is_kind
+    if kind in _ONCE:
+        return lambda value: is_kind(value) and (not hasattr(value, "__len__") or all(map(item, value)))
     return lambda value: is_kind(value) and all(map(item, value))
 
 

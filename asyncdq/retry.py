@@ -15,7 +15,7 @@ from .signals import Reject, Retry, Signal, Snooze
 DETAIL_LIMIT = 8192  # characters of a traceback that are kept: dead letters are read by people
 ERROR_LIMIT = 1024  # characters of an error's one line
 
-_CALLERS = ("asyncdq.worker.", "asyncio.", "concurrent.futures.")
+_CALLERS = ("asyncdq.worker.", "asyncdq.arguments", "asyncio.", "concurrent.futures.")
 _DELIBERATE = (Signal, TaskTimeout)
 
 Strategy = Literal["fixed", "exponential"]

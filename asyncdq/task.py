@@ -83,15 +83,18 @@ class Task(Generic[P, R, T]):
         """Store the call for a worker to run; returns when it is stored.
 
         Goes through the client given to `using`, inside a task through its worker, else through the
-        client that is open on this event loop, else through one made from the settings. Raises
-        InvalidCall, UnserializableArgument, BodyTooLarge, or DriverError.
+        client that is open on this event loop, or was opened last in this process, else through one made
+        from the settings. Raises InvalidCall, UnserializableArgument, BodyTooLarge, or DriverError.
         """
         call = self.bind(*args, **kwargs)
         sender = self.client or await default.current()
         return (await sender.send([call]))[0]
 
     def enqueue_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> Enqueued[T]:
-        """`enqueue` for code outside an event loop; blocks until the call is stored."""
+        """`enqueue` for code outside an event loop; blocks until the call is stored.
+
+        Raises TaskError, too: where the event loop of the client is blocked, or ends meanwhile.
+        """
         call = self.bind(*args, **kwargs)
         sender = self.client or default.current_sync()
         return sender.send_sync([call])[0]

@@ -192,7 +192,7 @@ def _is_redefined(old: Task[..., Any, Any], new: Task[..., Any, Any]) -> bool:
 
 def _is_typed_in(function: FunctionType) -> bool:
     """Whether it comes from no file: at a prompt, or in a cell. What `python -c` runs is a script like any other."""
-    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    file = function.__globals__.get("__file__")
     return function.__module__ == "__main__" and function.__code__.co_filename not in (file, "<string>")
 
 

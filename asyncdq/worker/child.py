@@ -92,10 +92,11 @@ def _reply(frame: Frame, pipe: ProcessEnd) -> Frame:
     except BaseException as error:  # user code: a module may raise anything while it is imported
         return refusal(Kind.UNREADABLE, error)
     relay = Relay(pipe)
-    context.shared[:] = [relay]  # for the threads that the task starts itself; when it has returned, they hear that
+    context.of_workers.append(relay)  # for the threads that the task starts itself
     try:
         verdict = _execute(job, relay)
     finally:
+        context.of_workers.clear()
         relay.close()
     return verdict.frame()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -86,6 +87,11 @@ class _Handler:
             self.loop.remove_signal_handler(self._number)
             signal.signal(self._number, then)
 
+    def put_back(self) -> None:
+        """In a forked child, leave the signal to whoever had it before."""
+        if self.in_force:
+            signal.signal(self._number, _default(self._number) if _of_runner(self._before) else self._before)
+
     def _earlier(self) -> Installed:
         """What was there before; not the handler of an `asyncio.run` that is over, as when it ends this worker last."""
         run = _of_runner(self._before)
@@ -126,3 +132,15 @@ def _of_runner(handler: Installed) -> Mapping[str, object] | None:
 
 def _has_ended(value: object) -> bool:
     return isinstance(value, asyncio.Task) and value.done()
+
+
+def _forget() -> None:
+    """In a forked child: the event loops are the parent's, and what Python hears of signals would wake those."""
+    for handler in _handlers.values():
+        handler.put_back()
+    if _handlers:
+        signal.set_wakeup_fd(-1)
+    _handlers.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

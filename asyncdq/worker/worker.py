@@ -177,7 +177,7 @@ class Worker:
                 return
             stack.push_async_callback(client.close)
             context.sender.set(client)  # of this asyncio task, and so of every task that it starts
-            context.shared.append(client)  # for the threads that they start themselves, until it is closed
+            context.of_workers.append(client)  # for the threads that they start themselves, until it is closed
             believed = None if self.accept_unsigned else self.keyring
             crew = await stack.enter_async_context(assemble(config, client, outage, believed, self._machine))
             shift = self._shift = self._begin(crew)

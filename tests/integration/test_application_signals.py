@@ -283,3 +283,32 @@ async def main():
     await thread
 """
     assert script(text, loop) == (0, "True\n", "")
+
+
+FORKED = """
+import multiprocessing
+
+def child(pipe):
+    async def work():
+        working = await begun(Worker(URL))
+        pipe.send("begun")
+        await working
+    asyncio.run(work())
+
+async def main():
+    working = await begun(worker := Worker(URL))
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=child, args=[theirs])
+    process.start()
+    await asyncio.to_thread(ours.recv)
+    os.kill(process.pid, SIGTERM)
+    await asyncio.to_thread(process.join)
+    print(process.exitcode, working.done())
+    worker.stop()
+    await working
+"""
+
+
+def test_a_signal_to_a_forked_child_is_that_of_its_own_worker() -> None:
+    code, output, errors = script(FORKED)
+    assert (code, output) == (0, "0 False\n"), errors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncdq import Client, Task, task
+from asyncdq import Client, Task, context, task
 from asyncdq.errors import TaskError
 
 from .workers import Site, sqlite_only
@@ -90,3 +91,26 @@ async def test_a_loop_that_waits_for_its_own_thread_is_told_so_and_nothing_is_st
         threads.submit(child.enqueue_sync).result()  # blocks the event loop of the client
     await asyncio.sleep(0)  # what the thread had asked for would begin now
     assert (await site.stats()).ready == 0
+
+
+async def test_a_loop_that_stops_answering_in_the_middle_of_a_call_is_not_waited_for_without_end(site: Site) -> None:
+    """Where the call has begun, nobody knows whether it was stored."""
+    with sqlite3.connect(site.url.removeprefix("sqlite://"), isolation_level=None) as other:
+        other.execute("begin immediate")  # so that the call has begun, and does not end
+        with ThreadPoolExecutor(1) as threads:
+            calling = threads.submit(child.enqueue_sync)
+            await asyncio.sleep(1)  # nothing tells that the call has begun: it waits for the lock of the file
+            with pytest.raises(TaskError, match="it is not known whether the call was stored"):
+                calling.result()  # blocks the event loop of the client
+        other.execute("rollback")
+
+
+async def test_a_thread_goes_through_the_client_of_the_application_not_through_that_of_its_worker(
+    site: Site, untouched: None
+) -> None:
+    async with site.working():
+        await site.until(lambda: len(context.of_workers) == 1)
+        async with Client.from_url(site.url, default_queue="web") as web:
+            await asyncio.get_running_loop().run_in_executor(None, child.enqueue_sync)
+            assert (await web.driver.stats("web")).ready == 1
+    assert context.of_workers == []

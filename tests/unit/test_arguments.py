@@ -312,6 +312,27 @@ def test_what_does_not_fit_is_named_with_what_is_expected(annotation: Any, value
         fit([], {"value": value})
 
 
+class Odd(type):
+    """Its classes are all equal, and have no hash."""
+
+    def __eq__(cls, other: object) -> bool:
+        return isinstance(other, Odd)
+
+
+class Strange(metaclass=Odd): ...
+
+
+def test_a_class_without_a_hash_is_left_alone() -> None:
+    assert of(Strange) is None
+
+
+def test_what_can_be_looked_at_only_once_is_not_used_up() -> None:
+    fit = of(Iterable[UUID])
+    assert fit is not None
+    (ids,), _ = fit([map(UUID, ["8f14e45f-ceea-467f-9c2a-0b6d5e6f7a8b"])], {})
+    assert len(list(ids)) == 1
+
+
 def test_a_value_that_needs_no_conversion_does_not_import_pydantic() -> None:
     code = (
         "import sys, asyncdq.arguments as a, datetime, uuid\n"
