@@ -69,8 +69,10 @@ class Address:
 
     def unreadable(self) -> str | None:
         """The option of the URL that names no certificates or no key, and why; None if all do. Reads files."""
-        context, said = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), self.options
-        name = "cafile"
+        said, name = self.options, "cafile"
+        if not (said.get("cafile") or said.get("certfile")):
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             if said.get(name):
                 context.load_verify_locations(said[name])

@@ -226,7 +226,8 @@ class Link:
 
 async def _connect(address: Address) -> Opened:
     # Before the library does, which says that a file is not there, and not which, and asks for the password of a key.
-    if why := await asyncio.to_thread(address.unreadable):
+    # Not in a thread: all of them may wait for this very connection.
+    if why := address.unreadable():
         raise ConfigurationError(f"no TLS with the RabbitMQ at {address}: {why}")
     no_host = f"{address} is no URL of a RabbitMQ: the client library cannot read its host"
     try:
