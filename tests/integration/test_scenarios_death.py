@@ -79,7 +79,7 @@ async def test_a_worker_that_is_killed_uses_up_the_one_attempt_of_few_tasks(site
     once = jobs.mark.using(max_attempts=1)
     arguments = ("-c", "10", "-v", "warning", *LEASE)
     await site.enqueue(jobs.mark.bind(str(number)) for number in range(3_000))  # of which it claims many ahead
-    await site.enqueue(once.bind(str(number)) for number in range(3_000, 8_000))
+    await site.enqueue(once.bind(str(number)) for number in range(3_000, 18_000))  # more than it does before its end
     doomed = site.start(*arguments)
     await site.ended(4_000)
     doomed.kill()
