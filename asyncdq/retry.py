@@ -59,7 +59,7 @@ class RetryPolicy:
             raise ConfigurationError(f"jitter is True or False, not {self.jitter!r}")
         for name in ("retry_on", "give_up_on"):
             kinds: object = getattr(self, name)
-            if not isinstance(kinds, tuple) or not all(map(_is_error_class, cast(tuple[object, ...], kinds))):
+            if not isinstance(kinds, tuple) or not all(map(is_error_class, cast(tuple[object, ...], kinds))):
                 raise ConfigurationError(f"{name} is a tuple of error classes, such as (OSError,), not {kinds!r}")
 
     def delay_after(self, attempt: int, roll: float = 1.0) -> float:
@@ -73,7 +73,8 @@ class RetryPolicy:
         return delay * (0.5 + 0.5 * roll) if self.jitter else delay
 
 
-def _is_error_class(kind: object) -> bool:
+def is_error_class(kind: object) -> bool:
+    """Whether this can be raised."""
     return isinstance(kind, type) and issubclass(kind, BaseException)
 
 

@@ -13,7 +13,7 @@ from .errors import DuplicateTask, InvalidTask
 from .message import UNSAID, CallOptions
 from .names import check_task
 from .ranges import check_options
-from .retry import Strategy
+from .retry import Strategy, is_error_class
 from .task import Errors, Task
 
 P = ParamSpec("P")
@@ -148,7 +148,7 @@ def _check_function(function: Callable[..., Any], options: Mapping[str, Any]) ->
 def _error_types(name: str, key: str, given: type[BaseException] | Errors) -> Errors:
     types = given if isinstance(given, tuple) else (given,)
     for kind in types:
-        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+        if not is_error_class(kind):
             raise InvalidTask(f"{name}: {key} takes error classes, for example (TimeoutError, OSError), not {kind!r}")
     return types
 

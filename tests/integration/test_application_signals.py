@@ -30,7 +30,7 @@ async def begun(worker, **options):
 
 async def until(condition):
     while not condition():
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.005)  # between two looks
 """
 
 TAIL = """
