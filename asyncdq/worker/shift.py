@@ -113,6 +113,7 @@ class Shift:
         if (room := self._room()) < 1:
             self._changed.clear()
             await self._changed.wait()
+            await asyncio.sleep(0)  # what has its slot starts now, not when the next claim is written
             return
         claimed_at, asked = self._loop.time(), self._goal.ask()
         queues = dict.fromkeys(self._config.queues, room)
