@@ -4,7 +4,8 @@ While nothing is under way, an item goes out on the next turn of the event loop;
 has begun, at once, if the last one went alone too. What piles up while a round trip is under way goes out together when
 it returns. So a lone caller waits for nobody, and under load one trip carries hundreds: this is where most of the speed
 comes from (4 to 7 times on every backend).
-Who cannot wait for that return asks for another trip beside it (`hurry`), who has time says how much (`within`).
+Who cannot wait for that return asks for another trip beside it (`hurry`). Who has time says how much (`within`): it
+goes with the next that has none, or when its time is over; that a trip has returned is no reason to go.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Batcher(Generic[Item, Result]):
         self._pending.append((item, done))
         if not within:
             self._keep_sending()
-        elif self._waiting is None:
+        elif len(self._pending) == 1:  # else there is a timer, or one that has no time
             self._waiting = asyncio.get_running_loop().call_later(within, self._keep_sending)
 
     def hurry(self, most: int) -> None:
@@ -92,7 +93,7 @@ class Batcher(Generic[Item, Result]):
         finally:
             self._sending.remove(over)
             over.cancel()
-            if self._pending:  # they have waited for this one
+            if self._pending and self._waiting is None:  # they have waited for this one
                 self._keep_sending()
         if isinstance(result, BaseException):
             raise result
@@ -137,8 +138,7 @@ class Batcher(Generic[Item, Result]):
         sending, self._gathering = self._gathering, None
         assert sending is not None
         try:
-            while self._pending:
-                self._wait_no_longer()  # they go now
+            while self._pending and self._waiting is None:
                 batch = [self._pending.popleft() for _ in range(min(len(self._pending), self._most))]
                 self._lone = len(batch) == 1
                 try:

@@ -92,21 +92,53 @@ async def test_what_has_time_goes_with_the_next_that_has_none_or_when_its_time_i
     assert trips.batches == [[1, 2], [3, 4]]
 
 
+async def test_what_has_time_has_it_too_when_a_trip_returns() -> None:
+    trips = Trips()
+    for _ in range(3):
+        trips.gate.release()
+    batcher = Batcher(trips.send, 100)
+    first = asyncio.create_task(batcher.call(1))
+    await trips.begun.wait()
+    batcher.put(2, lambda _: None, within=3600.0)
+    assert await first == 10
+    await asyncio.sleep(0)
+    assert trips.batches == [[1]]
+    assert await batcher.call(3) == 30
+    assert trips.batches == [[1], [2, 3]]
+
+
 async def test_who_comes_with_a_trip_that_goes_anyway_leaves_no_wait_behind() -> None:
     trips = Trips()
     batcher = Batcher(trips.send, 100)
     batcher.put(1, lambda _: None)
     await trips.begun.wait()
     answered = asyncio.Event()
-    batcher.put(2, lambda _: answered.set(), within=0.01)  # during the first trip: it goes with the second
+    batcher.put(2, lambda _: None, within=0.01)  # during the first trip
+    batcher.put(3, lambda _: None)  # the second goes with this one
+    batcher.put(4, lambda _: answered.set(), within=0.01)
     for _ in range(2):
         trips.gate.release()
     await answered.wait()
-    assert trips.batches == [[1], [2]]
-    batcher.put(3, lambda _: None, within=3600.0)
-    await asyncio.sleep(0.02)  # longer than the wait that is over
-    assert trips.batches == [[1], [2]]
+    assert trips.batches == [[1], [2, 3, 4]]
+    batcher.put(5, lambda _: None, within=3600.0)
+    await asyncio.sleep(0.02)  # longer than the waits that are over
+    assert trips.batches == [[1], [2, 3, 4]]
     batcher.abandon()
+
+
+async def test_what_comes_during_a_trip_goes_when_its_time_is_over() -> None:
+    trips = Trips()
+    trips.gate.release()
+    batcher = Batcher(trips.send, 100)
+    first = asyncio.create_task(batcher.call(1))
+    await trips.begun.wait()
+    answered = asyncio.Event()
+    batcher.put(2, lambda _: answered.set(), within=0.01)
+    batcher.put(3, lambda _: None, within=3600.0)
+    assert await first == 10
+    trips.gate.release()
+    await answered.wait()
+    assert trips.batches == [[1], [2, 3]]
 
 
 async def test_what_has_time_is_sent_when_all_is_to_be_sent() -> None:
