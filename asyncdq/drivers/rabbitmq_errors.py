@@ -39,7 +39,7 @@ def explained(address: Address) -> Generator[None]:
     except TimeoutError as error:
         raise ConnectionLost(f"the RabbitMQ at {address} did not answer in time") from error
     except (Exception, asyncio.CancelledError) as error:
-        if isinstance(error, asyncio.CancelledError) and _is_ours():
+        if isinstance(error, asyncio.CancelledError) and is_ours():
             raise
         # The library says `Exception` and no more to who waits for an answer while it closes.
         if type(error) is not Exception and not isinstance(error, (*BROKEN, asyncio.CancelledError)):
@@ -69,7 +69,7 @@ def explain(error: BaseException, address: Address) -> AsyncdqError:
     return ConnectionLost(f"the connection to the RabbitMQ at {address} is lost: {text or type(error).__name__}")
 
 
-def _is_ours() -> bool:
+def is_ours() -> bool:
     """Whether this cancellation was asked for by someone; the library cancels who waits on what it closes."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

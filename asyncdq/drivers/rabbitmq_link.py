@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -96,7 +96,7 @@ class _Connection(Protocol):
     def is_closed(self) -> bool: ...
     async def connect(self) -> bool: ...
     async def close(self, exc: Any, timeout: float | None = ...) -> None: ...
-    async def ready(self) -> None: ...
+    def ready(self) -> Coroutine[Any, Any, None]: ...
     async def channel(self, channel_number: int, *, publisher_confirms: bool, on_return_raises: bool = ...) -> Any: ...
 
 
@@ -139,6 +139,18 @@ class Opened:
             if self.channels not in self.connection.channels:
                 return self.channels
         raise DriverError(f"the RabbitMQ at {self.address} allows {most} channels, and all are in use: one per queue")
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the broker lets nobody publish now. The library lets one wait for that only, so one step of it is."""
+        waiting = self.connection.ready()
+        try:
+            waiting.send(None)
+        except StopIteration:
+            return False
+        finally:
+            waiting.close()
+        return True
 
     async def unblocked(self) -> None:
         """Return when the broker lets us publish."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import AsyncdqError, ConnectionLost, DriverError
 from ..soon import start_soon
-from .rabbitmq_errors import Missing, Unroutable, explained
+from .rabbitmq_errors import Missing, Unroutable, explained, is_ours
 from .rabbitmq_link import Channel, Link, Opened, within
 from .rabbitmq_names import Names
 from .rabbitmq_topology import Topology
@@ -32,19 +32,14 @@ class Publisher:
 
     async def publish(self, parcels: Sequence[Parcel]) -> list[Failure]:
         """For each None if it is stored, or what is wrong. Raises if not even one was tried."""
-        opened, channel = await within(self._link, self._ready(parcels))
-        trips = [start_soon(_publish(channel, parcel)) for parcel in parcels]
-        _, late = await asyncio.wait(trips, timeout=self._link.timeout)
-        if late:
-            blocked = await self._blocked(opened)
+        opened, channel = self._at_hand(parcels) or await within(self._link, self._ready(parcels))
+        errors = await _sent(channel, parcels, self._link.timeout)
+        blocked = False
+        if any(isinstance(error, TimeoutError) for error in errors):
+            blocked = opened.blocked
             if not blocked:  # else what was sent is stored after the alarm, and each try elsewhere would add to it
                 self._link.discard(opened)
-            for trip in late:
-                trip.cancel()
-            await asyncio.wait(late)
-        else:
-            blocked = False
-        return [self._result(opened, trip, blocked) for trip in trips]
+        return [None if error is None else self._failure(opened, error, blocked) for error in errors]
 
     async def insist(self, parcels: Sequence[Parcel]) -> list[Failure]:
         """The same, but what has lost its queue makes it again; `on_missing` is told before."""
@@ -57,9 +52,18 @@ class Publisher:
                 results[place] = result
         return results
 
-    async def _ready(self, parcels: Collection[Parcel]) -> tuple[Opened, Channel]:
+    def _at_hand(self, parcels: Sequence[Parcel]) -> tuple[Opened, Channel] | None:
+        """The channel, if nothing has to be waited for: that took four turns of the event loop."""
+        if self._channel is None:
+            return None
+        opened, channel = self._channel
+        if channel.is_closed or not opened.alive or opened.blocked:
+            return None
+        return self._channel if self._topology.stands(opened, parcels) else None
+
+    async def _ready(self, parcels: Sequence[Parcel]) -> tuple[Opened, Channel]:
         opened = await self._link.opened()
-        if await self._blocked(opened):
+        if opened.blocked:
             await self._wait_until_unblocked(opened)
         async with self._opening:
             queues = list({parcel.queue for parcel in parcels if parcel.exchange})
@@ -80,27 +84,42 @@ class Publisher:
         except TimeoutError:
             raise ConnectionLost(_blocked_text(self._link)) from None
 
-    async def _blocked(self, opened: Opened) -> bool:
-        try:
-            async with asyncio.timeout(0.01):
-                await opened.unblocked()
-        except TimeoutError:
-            return True
-        return False
-
-    def _result(self, opened: Opened, trip: asyncio.Task[None], blocked: bool) -> Failure:
+    def _failure(self, opened: Opened, error: BaseException, blocked: bool) -> AsyncdqError:
         try:
             with explained(self._link.address):
-                if trip.cancelled():
-                    raise TimeoutError
-                trip.result()
-        except AsyncdqError as error:
-            if isinstance(error.__cause__, (Unroutable, Missing)):
+                raise error
+        except AsyncdqError as failure:
+            if isinstance(error, (Unroutable, Missing)):
                 self._topology.forget(opened)
-            if blocked and isinstance(error.__cause__, TimeoutError):
+            if blocked and isinstance(error, TimeoutError):
                 return ConnectionLost(_blocked_text(self._link))
-            return error
-        return None
+            return failure
+
+
+async def _sent(channel: Channel, parcels: Sequence[Parcel], timeout: float) -> list[BaseException | None]:
+    """What became of each; a TimeoutError is what has no answer yet."""
+    if len(parcels) == 1:  # without the task and the turns of the event loop that several take
+        return [await _sent_alone(channel, parcels[0], timeout)]
+    trips = [start_soon(_publish(channel, parcel)) for parcel in parcels]
+    _, late = await asyncio.wait(trips, timeout=timeout)
+    if late:
+        for trip in late:
+            trip.cancel()
+        await asyncio.wait(late)
+    return [TimeoutError() if trip.cancelled() else trip.exception() for trip in trips]
+
+
+async def _sent_alone(channel: Channel, parcel: Parcel, timeout: float) -> BaseException | None:
+    try:
+        async with asyncio.timeout(timeout):
+            await _publish(channel, parcel)
+    except asyncio.CancelledError as error:
+        if is_ours():
+            raise
+        return error
+    except Exception as error:
+        return error
+    return None
 
 
 async def _publish(channel: Channel, parcel: Parcel) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..errors import AsyncdqError
 from .rabbitmq_errors import Missing
 from .rabbitmq_link import Channel, Link, Opened, within
 from .rabbitmq_names import KEPT, Names, arrival, bit
+from .rabbitmq_wire import Parcel
 
 
 class Topology:
@@ -13,6 +16,12 @@ class Topology:
 
     def __init__(self, names: Names) -> None:
         self._names = names
+
+    def stands(self, opened: Opened, parcels: Iterable[Parcel]) -> bool:
+        """Whether all that these need is known to be there."""
+        ways = {(parcel.exchange, parcel.queue if parcel.exchange else parcel.key) for parcel in parcels}
+        needed = {self._names.queue(name) if exchange else name for exchange, name in ways}
+        return needed | {exchange for exchange, _ in ways} - {"", self._names.exchange} <= opened.declared
 
     async def queue(self, opened: Opened, queue: str) -> None:
         """The queue is there, and what is published for it, delayed or not, comes to it."""
