@@ -111,8 +111,9 @@ class Shift:
 
     async def _turn(self) -> None:
         if (room := self._room()) < 1:
-            self._changed.clear()
-            await self._changed.wait()
+            while not self._over() and self._room() < 1:
+                self._changed.clear()
+                await self._changed.wait()
             await asyncio.sleep(0)  # what has its slot starts now, not when the next claim is written
             return
         claimed_at, asked = self._loop.time(), self._goal.ask()
@@ -139,9 +140,7 @@ class Shift:
     def _over(self) -> bool:
         if self._stopping:
             return True
-        if self._running or self._backlog or self._unwritten:
-            return False
-        return self._goal.is_reached(self._loop.time())
+        return not (self._running or self._backlog or self._unwritten) and self._goal.is_reached(self._loop.time())
 
     def _room(self) -> int:
         """How many more may be claimed now."""
