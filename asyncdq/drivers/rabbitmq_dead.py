@@ -18,7 +18,7 @@ from . import rabbitmq_wire as wire
 from .rabbitmq_errors import Locked, Missing, explained
 from .rabbitmq_link import Channel, Incoming, Link, Opened, within
 from .rabbitmq_names import Names
-from .rabbitmq_topology import ready
+from .rabbitmq_topology import ready, waiting
 
 _TURN = 0.02
 """Seconds until the next try to be the one who reads."""
@@ -89,12 +89,11 @@ class Graveyard:
     async def _read(self, channel: Channel, queue: str) -> Mapping[str, Grave]:
         name = self._names.dead(queue)
         try:
-            declared = await within(self._link, channel.queue_declare(name, passive=True))
+            count = min(await within(self._link, waiting(channel, name)), _MOST)
         except BaseException as error:
             if isinstance(error.__cause__, Missing):
                 return {}
             raise
-        count = min(declared.message_count, _MOST)
         if count == 0:
             return {}
         graves: dict[str, Grave] = {}

@@ -26,6 +26,7 @@ from typing import Protocol
 from .base import untold
 from .rabbitmq_held import FETCHED, Held
 from .rabbitmq_link import Cancelled, Channel, Incoming, Opened
+from .rabbitmq_topology import waiting
 
 SETTLED_AFTER = 0.005
 """Seconds after the last arrival or acknowledgement in which more may be on its way."""
@@ -173,7 +174,7 @@ class Lane:
         """Whether there is one; it stays where it is."""
         if not self._more:
             self._looked = self._loop.time()
-            self._more = (await self.channel.queue_declare(self._redelivered, passive=True)).message_count > 0
+            self._more = await waiting(self.channel, self._redelivered) > 0
         return self._more
 
     async def pause(self) -> None:
@@ -191,7 +192,7 @@ class Lane:
             await self.channel.basic_qos(prefetch_count=self._prefetch)
             if enough() or self._own >= self._prefetch:
                 return
-            if (await self.channel.queue_declare(self._name, passive=True)).message_count == 0:
+            if await waiting(self.channel, self._name) == 0:
                 return
 
     async def acknowledge(self, tags: Collection[int], sent: Callable[[], None] = untold) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 
 from ..errors import AsyncdqError
@@ -9,6 +10,13 @@ from .rabbitmq_errors import Missing
 from .rabbitmq_link import Channel, Link, Opened, within
 from .rabbitmq_names import KEPT, Names, arrival, bit
 from .rabbitmq_wire import Parcel
+
+DOUBTFUL = 0.2
+"""Seconds. Of a queue that does not answer it within 0.25 s, the broker says that it holds nothing; to it, that is no
+error (stat in rabbit_quorum_queue.erl, to this day). So a nothing that took so long is asked for again."""
+
+DOUBTED = 1.0
+"""Seconds after which it is believed: a queue that has lost its quorum hands out nothing."""
 
 
 class Topology:
@@ -69,12 +77,23 @@ class Topology:
         await channel.exchange_bind(below, name, bit(number, 0))
 
 
+async def waiting(channel: Channel, name: str) -> int:
+    """How many messages this queue has that are with nobody."""
+    loop = asyncio.get_running_loop()
+    asked = began = loop.time()
+    while not (count := int((await channel.queue_declare(name, passive=True)).message_count)):
+        before, asked = asked, loop.time()
+        if asked - before < DOUBTFUL or asked - began > DOUBTED:
+            break
+    return count
+
+
 async def ready(link: Link, name: str) -> int:
     """How many messages this queue has that are with nobody; 0 if it is not there."""
     opened = await within(link, link.opened())
     channel = await within(link, opened.channel())
     try:
-        count = (await within(link, channel.queue_declare(name, passive=True))).message_count
+        count = await within(link, waiting(channel, name))
     except AsyncdqError as error:
         if isinstance(error.__cause__, Missing):
             return 0

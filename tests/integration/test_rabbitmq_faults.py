@@ -115,6 +115,24 @@ async def test_a_broker_that_is_short_of_memory_takes_nothing_and_says_so(own_se
         await ready_again(driver)
 
 
+async def test_a_queue_that_is_slow_to_answer_does_not_count_as_empty(own_server: Server) -> None:
+    if not isinstance(own_server, Native):
+        pytest.skip("needs rabbitmqctl on this machine")
+    async with RabbitMQDriver(own_server.url) as driver:
+        await driver.enqueue([message("a")])
+        assert (await driver.stats("work")).ready == 1
+        # The process that is the queue takes nothing for longer than the 0.25 s after which the broker says 0.
+        suspended = "P = whereis('%2F_asyncdq:work'), sys:suspend(P), timer:sleep(600), sys:resume(P)."
+        slow = asyncio.create_task(asyncio.to_thread(control, own_server.url, "eval", suspended))
+        longest = 0.0
+        while not slow.done():
+            asked = time.monotonic()
+            assert (await driver.stats("work")).ready == 1
+            longest = max(longest, time.monotonic() - asked)
+        await slow
+        assert longest > 0.25
+
+
 async def test_a_limit_of_connections_is_waited_out_by_who_was_let_in_before(own_server: Server) -> None:
     if not isinstance(own_server, Native):
         pytest.skip("needs rabbitmqctl on this machine")

@@ -247,9 +247,6 @@ class History(RuleBasedStateMachine):
         assert names is None or set(names) == self.model.queues()
         for queue in ("left", "right"):
             stats = await driver.stats(queue)
-            if stats.dead not in (None, self.model.stats(queue).dead) and not self.model.traits.counts_all:
-                await asyncio.sleep(0.5)  # who only estimates may be a moment late, and then is asked again
-                stats = await driver.stats(queue)
             self.model.check_stats(stats, queue)
             if stats.dead:
                 self.model.check_dead(queue, await letters(self.drivers[-1]).dead(queue, 100))
