@@ -56,7 +56,8 @@ class Batcher(Generic[Item, Result]):
         self._pending.append((item, done))
         if not within:
             self._keep_sending()
-        elif len(self._pending) == 1:  # else there is a timer, or one that has no time
+        elif self._waiting is None and (len(self._pending) == 1 or not self._is_busy(1)):
+            # Else one before it has no time, and they go together, unless who was to take that one was cancelled.
             self._waiting = asyncio.get_running_loop().call_later(within, self._keep_sending)
 
     def hurry(self, most: int) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 
 from .errors import InvalidCall, TaskError
 from .message import UNSAID, CallOptions
 from .names import check_id, check_queue
+from .seconds import as_seconds
 
 LEAST = {"delay": 0.0, "retry_delay": 0.0, "timeout": 0.001, "visibility_timeout": 0.1}
 """The least seconds of each duration. A lease is renewed three times in its length: shorter ones only cost."""
@@ -20,7 +20,7 @@ def check_options(options: CallOptions, owner: str, error: type[TaskError] = Inv
     for name, least in LEAST.items():
         value = getattr(options, name)
         if value is not None:
-            _check_seconds(f"{owner}: {name}", value, least, error)
+            check_seconds(f"{owner}: {name}", value, least, error)
     attempts = options.max_attempts
     if attempts is not None and (type(attempts) is not int or attempts < 1):
         raise error(f"{owner}: max_attempts is a whole number, 1 or more, not {attempts!r}")
@@ -44,7 +44,7 @@ def delay_of(options: CallOptions, owner: str) -> float:
     return max(0.0, (run_at - datetime.now(UTC)).total_seconds())
 
 
-def _check_seconds(what: str, value: object, least: float, error: type[TaskError]) -> None:
-    number = value if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
-    if not (math.isfinite(number) and number >= least):
-        raise error(f"{what} is a number of seconds, {least:g} or more, not {value!r}")
+def check_seconds(what: str, value: object, least: float, error: type[TaskError]) -> None:
+    """Raise `error` if it is less, or no number."""
+    if not as_seconds(value) >= least:
+        raise error(f"{what} is a number of seconds, {least:g} or more, not {value!r:.100}")

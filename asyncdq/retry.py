@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import traceback
 from dataclasses import dataclass
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Literal, cast, get_args
 
 from .errors import ConfigurationError, ProcessDied, TaskTimeout
 from .message import Again, Dead, Done, Outcome
+from .seconds import as_seconds
 from .signals import Reject, Retry, Signal, Snooze
 
 DETAIL_LIMIT = 8192  # characters of a traceback that are kept: dead letters are read by people
@@ -51,8 +51,8 @@ class RetryPolicy:
             value: object = getattr(self, name)
             if name == "max_delay" and value is None:
                 continue
-            if not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-                raise ConfigurationError(f"{name} is a number of seconds, 0 or more, not {value!r}")
+            if not as_seconds(value) >= 0:
+                raise ConfigurationError(f"{name} is a number of seconds, 0 or more, not {value!r:.100}")
         if self.strategy not in get_args(Strategy):
             raise ConfigurationError(f"strategy is 'fixed' or 'exponential', not {self.strategy!r}")
         if type(self.jitter) is not bool:
@@ -84,7 +84,7 @@ def decide(error: BaseException | None, attempt: int, policy: RetryPolicy, roll:
         return Done()
     if isinstance(error, Snooze):
         return Again(error.delay, counted=False)
-    if isinstance(error, (Reject, policy.give_up_on)):
+    if isinstance(error, Reject) or (isinstance(error, policy.give_up_on) and not isinstance(error, Retry)):
         return bury("rejected", error)
     if not _worth_a_retry(error, policy):
         return bury("not_retried", error)

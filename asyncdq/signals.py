@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .seconds import as_seconds
+
 
 class Signal(Exception):
     """The root of the three; not an error, so it is not in the error tree."""
@@ -11,9 +13,10 @@ class Retry(Signal):
     """This attempt failed: run again after `delay` seconds (default: as the task's policy says). Counts."""
 
     def __init__(self, message: str = "", *, delay: float | None = None) -> None:
+        if not isinstance(message, str):
+            raise ValueError(f"Retry: the first argument is a message; a delay is said as Retry(delay={message!r})")
         super().__init__(message or "the task asked for a retry")
-        _check_delay("Retry", delay)
-        self.delay = delay
+        self.delay = None if delay is None else _checked("Retry", delay)
 
 
 class Snooze(Signal):
@@ -21,8 +24,7 @@ class Snooze(Signal):
 
     def __init__(self, delay: float) -> None:
         super().__init__(f"snoozed for {delay} s")
-        _check_delay("Snooze", delay)
-        self.delay = delay
+        self.delay = _checked("Snooze", delay)
 
 
 class Reject(Signal):
@@ -32,6 +34,7 @@ class Reject(Signal):
         super().__init__(reason or "the task rejected its message")
 
 
-def _check_delay(name: str, delay: object) -> None:
-    if delay is not None and not (isinstance(delay, (int, float)) and 0 <= delay < float("inf")):
-        raise ValueError(f"{name}: the delay is in seconds, 0 or more, not {delay!r}")
+def _checked(name: str, delay: object) -> float:
+    if not (number := as_seconds(delay)) >= 0:
+        raise ValueError(f"{name}: the delay is in seconds, 0 or more, not {delay!r:.100}")
+    return number

@@ -6,13 +6,13 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from types import FunctionType, MappingProxyType
+from types import FunctionType, MappingProxyType, NoneType
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, get_args, overload
 
-from .errors import DuplicateTask, InvalidTask
+from .errors import ConfigurationError, DuplicateTask, InvalidCall, InvalidTask
 from .message import UNSAID, CallOptions
 from .names import check_task
-from .ranges import check_options
+from .ranges import check_options, check_seconds
 from .retry import Strategy, is_error_class
 from .task import Errors, Task
 
@@ -101,7 +101,7 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
 
 def _make(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., Any, Any]:
-    name = check_task(options.pop("name", None) or default_name(function))
+    name = _name_of(function, options.pop("name", None))
     if unknown := options.keys() - OPTIONS:
         raise InvalidTask(
             f"@task {name}: there is no option {', '.join(sorted(unknown))}; known are {', '.join(OPTIONS)}"
@@ -111,6 +111,9 @@ def _make(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., An
             options[key] = _error_types(name, key, options[key])
     if (strategy := options.get("retry_strategy")) not in (None, *get_args(Strategy)):
         raise InvalidTask(f"{name}: retry_strategy is 'fixed' or 'exponential', not {strategy!r}")
+    for key in ("retry_jitter", "process"):
+        if type(options.get(key, False)) not in (bool, NoneType):
+            raise InvalidTask(f"{name}: {key} is True or False, not {options[key]!r}")
     queue = options.get("queue")
     said = UNSAID if queue is None else CallOptions(queue=queue)  # what is UNSAID need not be looked through each time
     made = Task[..., Any, Any](function, name, options=said, **options)
@@ -121,12 +124,23 @@ def _make(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., An
         timeout=made.timeout,
         visibility_timeout=made.visibility_timeout,
     )
-    check_options(limits, f"@task {name}", InvalidTask)
-    check_options(CallOptions(retry_delay=made.retry_max_delay), f"@task {name}: retry_max_delay as a", InvalidTask)
+    try:
+        check_options(limits, f"@task {name}", InvalidTask)
+    except ConfigurationError as error:
+        raise InvalidTask(f"@task {name}: {error}") from None
+    if made.retry_max_delay is not None:
+        check_seconds(f"@task {name}: retry_max_delay", made.retry_max_delay, 0.0, InvalidTask)
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__"):
         made.__dict__[attribute] = getattr(function, attribute)
     made.__dict__["__wrapped__"] = function
     return made
+
+
+def _name_of(function: Callable[..., Any], given: object) -> str:
+    try:
+        return check_task(default_name(function) if given is None else given)
+    except InvalidCall as error:
+        raise InvalidTask(f"@task on {_place(function)}: {error}") from None
 
 
 def _check_function(function: Callable[..., Any], options: Mapping[str, Any]) -> None:

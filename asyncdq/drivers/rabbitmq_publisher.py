@@ -143,5 +143,7 @@ def raised(failures: Sequence[Failure]) -> None:
     for error in errors:
         if isinstance(error, ConnectionLost):
             raise error
-    if errors:
-        raise errors[0] if isinstance(errors[0], DriverError) else DriverError(str(errors[0])) from errors[0]
+    for error in errors:
+        if isinstance(error, DriverError):
+            raise error
+        raise DriverError(str(error)) from error

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..envelope import decode
 from ..errors import NewerEnvelope, UndecodableBody, UnknownTask
-from ..message import Dead, Delivery
+from ..message import Dead, Delivery, Outcome
 from ..retry import bury, decide, one_line
 from .crew import Crew
 from .job import Verdict
+from .log import log
 from .plan import Planner
 from .run import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A delivery that cannot be run, and its outcome; `task` is its name if that could be read."""
+    """A delivery that cannot be run, and its outcome; `task` is its name if that could be read, else "?"."""
 
+    delivery: Delivery
     task: str
     verdict: Verdict
+    max_attempts: int | None = None  # of a task that is known here
 
 
 def admit(delivery: Delivery, crew: Crew, position: int, claimed_at: float, lease: float) -> Run | Refusal:
@@ -29,20 +32,23 @@ def admit(delivery: Delivery, crew: Crew, position: int, claimed_at: float, leas
     """
     planner, keyring = crew.planner, crew.keyring
     if keyring is not None and (text := keyring.refusal(delivery.id, delivery.queue, delivery.body)):
-        return Refusal("?", Verdict(Dead("unsigned", text), text))
+        return Refusal(delivery, "?", Verdict(Dead("unsigned", text), text))
     try:
         envelope = decode(delivery.body)
     except UndecodableBody as error:
-        return Refusal("?", Verdict(bury("undecodable", error), one_line(error)))
+        return Refusal(delivery, "?", Verdict(bury("undecodable", error), one_line(error)))
     except NewerEnvelope as error:
-        return Refusal("?", _unknown(error, delivery, planner))
+        return Refusal(delivery, "?", _unknown(error, delivery, planner))
     try:
         plan = planner.plan(envelope)
     except UnknownTask as error:
-        return Refusal(envelope.task, _unknown(error, delivery, planner))
+        return Refusal(delivery, envelope.task, _unknown(error, delivery, planner))
+    except Exception as error:  # a definition or a call that nobody has refused before: it must not end the worker
+        log.exception("%s %s: the worker cannot tell how to run it", envelope.task, delivery.id)
+        return Refusal(delivery, envelope.task, Verdict(_failed(error, delivery, planner), one_line(error)))
     if delivery.lost >= plan.policy.max_attempts:
         text = _losses(delivery.lost)
-        return Refusal(envelope.task, Verdict(Dead("lost", text), text))
+        return Refusal(delivery, envelope.task, Verdict(Dead("lost", text), text), plan.policy.max_attempts)
     return Run(delivery, envelope, plan, position, claimed_at, lease)
 
 
@@ -54,7 +60,12 @@ def _losses(lost: int) -> str:
 
 def _unknown(error: Exception, delivery: Delivery, planner: Planner) -> Verdict:
     """A failed attempt: during a rolling deploy, another worker may know the task."""
-    outcome = decide(error, delivery.attempt, planner.policy)
+    outcome = _failed(error, delivery, planner)
     if isinstance(outcome, Dead):
         outcome = bury("unknown", error)
     return Verdict(outcome, one_line(error))
+
+
+def _failed(error: Exception, delivery: Delivery, planner: Planner) -> Outcome:
+    """By the worker's policy for attempts and pauses: which errors a task is worth repeating for says nothing here."""
+    return decide(error, delivery.attempt, replace(planner.policy, retry_on=(Exception,), give_up_on=()))

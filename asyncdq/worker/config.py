@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from ..errors import ConfigurationError
 from ..names import check_queue
 from ..ranges import LEAST
 from ..retry import RetryPolicy
+from ..seconds import as_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,16 @@ class Config:
         _seconds("visibility_timeout", self.visibility_timeout, LEAST["visibility_timeout"])
         _seconds("timeout", self.timeout, LEAST["timeout"])
         _seconds("grace_period", self.grace_period, 0.0)
+        _of_type("burst", self.burst, bool, "True or False")
+        _of_type("retry", self.retry, RetryPolicy, "a RetryPolicy, such as RetryPolicy(max_attempts=5)")
+        _of_type("worker_id", self.worker_id, str, "a text")
+        if not self.worker_id.isprintable():
+            raise ConfigurationError(f"worker_id is a name on one line, not {self.worker_id!r}")
+
+
+def _of_type(name: str, value: object, kind: type, words: str) -> None:
+    if not isinstance(value, kind):
+        raise ConfigurationError(f"{name} is {words}, not {value!r}")
 
 
 def _at_least(name: str, value: int | None, least: int) -> None:
@@ -70,6 +80,5 @@ def _crosses(name: str, value: Callable[[], object] | None) -> None:
 
 
 def _seconds(name: str, value: float | None, least: float) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if value is not None and not (number and math.isfinite(value) and value >= least):
-        raise ConfigurationError(f"{name} is a number of seconds, {least:g} or more, not {value!r}")
+    if value is not None and not as_seconds(value) >= least:
+        raise ConfigurationError(f"{name} is a number of seconds, {least:g} or more, not {value!r:.100}")

@@ -63,6 +63,16 @@ class Run:
         self.stops_at: frozenset[Stop] = frozenset()
 
     @property
+    def task(self) -> str:
+        """The name of its task."""
+        return self.plan.task.name
+
+    @property
+    def max_attempts(self) -> int:
+        """How often it may fail, and how often in a row be lost."""
+        return self.plan.policy.max_attempts
+
+    @property
     def suspect(self) -> bool:
         """Whether the next loss would bury it: it may be what killed its workers."""
         lost = self.delivery.lost

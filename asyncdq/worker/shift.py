@@ -70,7 +70,7 @@ class Shift:
 
     def name_of(self, job: asyncio.Task[Any]) -> str | None:
         """Which of the running tasks this asyncio task runs; from any thread."""
-        return next((f"{run.plan.task.name} {run.delivery.id}" for run in list(self._running) if run.job is job), None)
+        return next((f"{run.task} {run.delivery.id}" for run in list(self._running) if run.job is job), None)
 
     @property
     def running(self) -> int:
@@ -104,8 +104,8 @@ class Shift:
             run.interrupt(Stop.SHUTDOWN)
         await self._wait_for_runs(STUCK_AFTER)
         for run in self._running:
-            log.error("%s %s cannot be ended; it is left behind and given back", run.plan.task.name, run.delivery.id)
-            self._settle(run.delivery, run.plan.task.name, Verdict(run.given_up), run)
+            log.error("%s %s cannot be ended; it is left behind and given back", run.task, run.delivery.id)
+            self._settle(run, Verdict(run.given_up))
         left_behind, self._running = len(self._running), {}
         return left_behind
 
@@ -135,7 +135,7 @@ class Shift:
             self._goal.uncount()
             self._note_change()
             self._leases.drop(run)
-            self._journal.lost(run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
+            self._journal.lost(run.delivery, run.task, run.max_attempts)
 
     def _over(self) -> bool:
         if self._stopping:
@@ -159,11 +159,11 @@ class Shift:
             run = admit(delivery, self._crew, self._positions[delivery.queue], claimed_at, lease)
             if isinstance(run, Refusal):
                 self._refused += 1
-                self._settle(delivery, run.task, run.verdict)
+                self._settle(run, run.verdict)
                 continue
             self._goal.count()
             self._leases.add(run)
-            only_once = only_once or run.plan.policy.max_attempts == 1
+            only_once = only_once or run.max_attempts == 1
             if run.suspect and not self._stopping:
                 suspects.append(run)
             else:
@@ -213,7 +213,7 @@ class Shift:
         except asyncio.CancelledError:  # its event loop is being torn down, and it had not begun
             verdict = Verdict(Unstarted())
         except BaseException as error:  # ours, not the task's; still it must not cost a slot
-            log.exception("%s %s: the worker failed to run it", run.plan.task.name, run.delivery.id)
+            log.exception("%s %s: the worker failed to run it", run.task, run.delivery.id)
             verdict = Verdict(decide(error, run.delivery.attempt, run.plan.policy), one_line(error))
         if run not in self._running:
             return  # left behind by a shutdown that had to end
@@ -224,11 +224,11 @@ class Shift:
                 self._goal.uncount()
             self._suspicion.ended(run)
             self._leases.drop(run)
-            self._journal.lost(run.delivery, run.plan.task.name, run.plan.policy.max_attempts)
+            self._journal.lost(run.delivery, run.task, run.max_attempts)
         else:
             if not isinstance(verdict.outcome, Unstarted):
                 self._ahead.ended(verdict.duration, len(run.delivery.body))
-            self._settle(run.delivery, run.plan.task.name, verdict, run, self._crew.executor.linger(run))
+            self._settle(run, verdict, self._crew.executor.linger(run))
         self._fill()
         self._note_change()
 
@@ -242,13 +242,12 @@ class Shift:
     def _give_back(self, run: Run, delay: float) -> asyncio.Future[None]:
         """Undo the claim; the future is done when that is written."""
         run.written = self._loop.create_future()
-        self._settle(run.delivery, run.plan.task.name, Verdict(Unstarted(delay)), run)
+        self._settle(run, Verdict(Unstarted(delay)))
         return run.written
 
-    def _settle(
-        self, delivery: Delivery, task: str, verdict: Verdict, run: Run | None = None, within: float = 0.0
-    ) -> None:
+    def _settle(self, of: Run | Refusal, verdict: Verdict, within: float = 0.0) -> None:
         """Hand over the outcome. What became of it is told when it is written, not before."""
+        run = of if isinstance(of, Run) else None
 
         def done(settled: Settled) -> None:
             self._unwritten -= 1
@@ -257,11 +256,10 @@ class Shift:
                 delay = verdict.outcome.delay
                 late = self._driver.limits.poll if delay else 0.0  # as delays may end
                 self._goal.ready_again(self._loop.time() + delay + late)
-            most = None if run is None else run.plan.policy.max_attempts
             if run is not None:
                 self._suspicion.ended(run)
                 self._leases.drop(run)
-            self._journal.settled(delivery, task, verdict, settled, most)
+            self._journal.settled(of.delivery, of.task, verdict, settled, of.max_attempts)
             self._note_change()
             if run is not None and run.written is not None:
                 run.written.set_result(None)
@@ -269,7 +267,7 @@ class Shift:
         if isinstance(verdict.outcome, Unstarted):
             self._goal.uncount()
         self._unwritten += 1
-        self._crew.settler.put(delivery, verdict.outcome, done, within)
+        self._crew.settler.put(of.delivery, verdict.outcome, done, within)
 
     def _give_back_parked(self) -> None:
         """Give back what waited too long for a slot, and claim nothing ahead until the slots turn over."""

@@ -212,6 +212,17 @@ async def test_a_message_that_nobody_can_read_is_told_as_failed(sqlite: str) -> 
     assert (failed.task_id, failed.task, failed.max_attempts, failed.reason) == ("broken", "?", None, "undecodable")
 
 
+async def test_who_is_buried_because_its_workers_died_is_told_with_its_attempts(sqlite: str) -> None:
+    seen: list[Event] = []
+    async with Client.from_url(sqlite) as client:
+        await client.enqueue(fail)
+        await client.driver.dequeue({"default": 1}, 1, 0.01)  # by a worker that is dead
+        await client.driver.wait(["default"], 5)
+        await burst(client, InProcessEmitter(seen.append))
+    (failed,) = [event for event in seen if isinstance(event, TaskFailed)]
+    assert (failed.task, failed.max_attempts, failed.reason) == ("tests.fail", 1, "lost")
+
+
 async def test_a_lost_lease_is_told_and_nothing_after_it(sqlite: str) -> None:
     gates.update(begun=asyncio.Event(), over=asyncio.Event())
     heard = Heard()

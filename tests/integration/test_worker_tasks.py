@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
-from asyncdq import RetryPolicy, Task, current_task, task
+from asyncdq import Call, RetryPolicy, Task, current_task, task
 from asyncdq.drivers.base import DeadLetters
 
 from . import jobs
@@ -37,6 +38,39 @@ async def test_what_a_task_leaves_in_its_context_is_gone_with_it(site: Site) -> 
     await site.enqueue(leave.bind(word) for word in ("one", "two", "three"))
     await site.burst(concurrency=1)
     assert _found == ["nothing"] * 3
+
+
+class _Odd(type):
+    def __getattribute__(cls, name: str) -> Any:
+        raise RuntimeError(f"nobody asks me for {name}")
+
+
+class Unreadable(metaclass=_Odd):
+    """An annotation of which not even the type can be found out."""
+
+
+async def unplanned(what: Any) -> None: ...
+
+
+unplanned.__annotations__["what"] = Unreadable  # as in a module whose annotations are no strings
+
+
+@sqlite_only
+async def test_a_task_of_which_the_worker_cannot_tell_how_to_run_it_fails_alone(site: Site) -> None:
+    bad, good = await site.enqueue([task(max_attempts=2)(unplanned).bind(1), jobs.mark.bind()])
+    await site.burst(retry=AT_ONCE)
+    assert site.ledger.successes() == {good: 1}
+    letter = (await site.dead())[bad]
+    assert (letter.reason, letter.attempts) == ("attempts", 2)
+    assert letter.error.startswith("RuntimeError: nobody asks me for ")
+
+
+@sqlite_only
+async def test_what_is_worth_a_retry_to_tasks_does_not_bury_a_task_that_is_unknown_yet(site: Site) -> None:
+    (id,) = await site.enqueue([Call("no.such.task", (), {})])
+    await site.burst(retry=RetryPolicy(max_attempts=2, delay=0, retry_on=(ConnectionError,)))
+    letter = (await site.dead())[id]
+    assert (letter.reason, letter.attempts) == ("unknown", 2)
 
 
 @sqlite_only

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from asyncdq.batcher import Batcher
 from asyncdq.errors import ConnectionLost
 from asyncdq.message import Again, Delivery, Outcome
+from asyncdq.worker.admission import Refusal
 from asyncdq.worker.config import Config
 from asyncdq.worker.crew import Crew
 from asyncdq.worker.executor import Executor
@@ -178,12 +179,10 @@ class Counting(Parts):
 
 
 class _Counting(Shift):
-    def _settle(
-        self, delivery: Delivery, task: str, verdict: Verdict, run: Run | None = None, within: float = 0.0
-    ) -> None:
-        if run is not None and isinstance(verdict.outcome, Again) and run.stop is Stop.SHUTDOWN:
+    def _settle(self, of: Run | Refusal, verdict: Verdict, within: float = 0.0) -> None:
+        if isinstance(of, Run) and isinstance(verdict.outcome, Again) and of.stop is Stop.SHUTDOWN:
             verdict = Verdict(Again(0.0, counted=True), verdict.error, verdict.duration)
-        super()._settle(delivery, task, verdict, run, within)
+        super()._settle(of, verdict, within)
 
 
 class Resigned(Parts):

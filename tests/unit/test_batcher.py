@@ -141,6 +141,22 @@ async def test_what_comes_during_a_trip_goes_when_its_time_is_over() -> None:
     assert trips.batches == [[1], [2, 3]]
 
 
+async def test_what_has_time_goes_in_time_though_who_was_to_take_the_one_before_it_was_cancelled() -> None:
+    trips = Trips()
+    batcher = Batcher(trips.send, 100)
+    batcher.put(1, lambda _: None)
+    await trips.begun.wait()
+    batcher.put(2, lambda _: None)
+    (running,) = asyncio.all_tasks() - {asyncio.current_task()}
+    running.cancel()  # as asyncio.run does, before it lets all tidy up
+    await asyncio.wait([running])
+    answered = asyncio.Event()
+    batcher.put(3, lambda _: answered.set(), within=0.01)
+    trips.gate.release()
+    await answered.wait()
+    assert trips.batches == [[1], [2, 3]]
+
+
 async def test_what_has_time_is_sent_when_all_is_to_be_sent() -> None:
     trips = Trips()
     trips.gate.release()

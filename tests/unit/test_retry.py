@@ -1,7 +1,7 @@
 import math
 import pickle
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -117,15 +117,35 @@ def test_an_error_whose_own_text_fails_is_still_described() -> None:
 
 
 WRONG: Any = timedelta(minutes=1)
+NOTHING: Any = None
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: Retry(delay=-1), lambda: Snooze(-0.5), lambda: Snooze(float("nan")), lambda: Retry(delay=WRONG)]
+    "make",
+    [
+        lambda: Retry(delay=-1),
+        lambda: Snooze(-0.5),
+        lambda: Snooze(float("nan")),
+        lambda: Retry(delay=WRONG),
+        lambda: Snooze(NOTHING),
+        lambda: Retry(delay=10**400),
+    ],
 )
 def test_a_negative_delay_is_refused_where_it_is_said(make: object) -> None:
     assert callable(make)
     with pytest.raises(ValueError, match="0 or more"):
         make()
+
+
+def test_a_delay_in_the_place_of_the_message_of_a_retry_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Retry\(delay=5\)"):
+        Retry(cast("str", 5))
+
+
+def test_a_retry_that_is_asked_for_goes_before_what_is_given_up_on() -> None:
+    policy = RetryPolicy(give_up_on=(Exception,))
+    assert isinstance(decide(Retry(), 1, policy), Again)
+    assert isinstance(decide(ProcessDied("killed by SIGKILL"), 1, policy), Dead)
 
 
 def test_a_policy_crosses_a_process_boundary() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from asyncdq import Client, task
-from asyncdq.errors import ConfigurationError, InvalidCall, InvalidTask
+from asyncdq.errors import InvalidCall, InvalidTask
 from asyncdq.tasks import registry
 
 
@@ -185,16 +185,18 @@ class Mailer:
         (sample, {"visibility_timeout": True}, "or more"),
         (sample, {"retry_strategy": "linear"}, "fixed"),
         (sample, {"retry_on": ("OSError",)}, "error classes"),
+        (sample, {"retry_jitter": 0.5}, "retry_jitter is True or False"),
+        (sample, {"process": "no"}, "process is True or False"),
+        (sample, {"retry_max_delay": -1}, "retry_max_delay is a number of seconds"),
+        (sample, {"retry_delay": 10**400}, "retry_delay is a number of seconds"),
+        (sample, {"name": ""}, "task name"),
+        (sample, {"name": "a\nb"}, "task name"),
+        (sample, {"queue": "bad queue"}, "A-Z"),
     ],
 )
 def test_what_cannot_be_a_task_is_refused_with_the_remedy(function: Any, options: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidTask, match=says):
         task(**options)(function)
-
-
-def test_a_bad_queue_name_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="A-Z"):
-        task(queue="bad queue")(sample)
 
 
 def test_a_single_error_class_may_stand_alone() -> None:
