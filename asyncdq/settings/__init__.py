@@ -204,6 +204,7 @@ class Settings(BaseSettings):
     )
 
     _folder: Path = PrivateAttr()
+    _idle: str = PrivateAttr()
 
     def __init__(self, **values: Any) -> None:
         layers = read_layers(type(self), values)
@@ -217,6 +218,7 @@ class Settings(BaseSettings):
             raise ConfigurationError(_explain(error, layers)) from None
         file = layers[-1].file
         self._folder = file.parent if file and file.name == "pyproject.toml" else Path.cwd()
+        self._idle = address.idle_address(self, layers)  # told to who wants the queue: events are read without it
 
     @classmethod
     def settings_customise_sources(
@@ -227,7 +229,7 @@ class Settings(BaseSettings):
 
     def driver_url(self) -> str:
         """What `drivers.from_url` takes: the URL, with the driver's own options that were set. Holds secrets."""
-        return address.driver_url(self, self._folder)
+        return address.driver_url(self, self._folder, self._idle)
 
     def events_url(self) -> str:
         """The Redis for events, whatever driver keeps the queue; its channels belong to no database. Holds secrets."""

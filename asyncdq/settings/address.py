@@ -52,8 +52,32 @@ def driver_of_url(settings: type[Settings], layers: Sequence[Layer]) -> dict[str
     return {"driver": driver}
 
 
-def driver_url(settings: Settings, folder: Path) -> str:
-    """The URL of the driver with its own options that were set; `folder` is where a file without a path lies."""
+def idle_address(settings: Settings, layers: Sequence[Layer]) -> str:
+    """What is wrong with an address of another driver, said more strongly than the one in use; empty if none is.
+
+    A weaker one is no mistake: a file may name the servers of a whole team, and the command line picks one.
+    """
+    fields = type(settings).model_fields
+    said = [found for found in (find(name, fields, layers) for name in ("url", "driver")) if found]
+    if not said:
+        return ""
+    _, decided, rank = min(said, key=lambda found: found[2])
+    for driver, name in ADDRESSES.items():
+        found = find(name, fields, layers)
+        for_events = driver == "redis" and settings.events_enable_event_emitter_redis
+        if found and found[2] < rank and driver != settings.driver and not for_events:
+            or_not = ", or say events_redis_url if it is for events" if driver == "redis" else ""
+            return f"{found[1]} has no effect beside {decided}, for the driver {settings.driver!r}: drop one{or_not}"
+    return ""
+
+
+def driver_url(settings: Settings, folder: Path, idle: str) -> str:
+    """The URL of the driver with its own options that were set; `folder` is where a file without a path lies.
+
+    Raises ConfigurationError for an address that nobody would use; `idle` is what `idle_address` says of them.
+    """
+    if idle:
+        raise ConfigurationError(idle)
     if not settings.url and "driver" not in settings.model_fields_set:
         events = settings.events_enable_event_emitter_redis
         for driver in TELLING:

@@ -468,6 +468,47 @@ def test_an_address_beside_a_url_that_is_said_less_strongly_is_refused(
         load(given.get(url.partition(":")[0], {"sqs_region": "us-west-2"}))
 
 
+ADDRESSED = {
+    "sqlite_path": "b.db",
+    "redis_url": "redis://h",
+    "postgres_dsn": "postgres://db/b",
+    "mysql_dsn": "mysql://db/b",
+    "rabbitmq_url": "amqp://h",
+    "sqs_region": "us-west-2",
+}
+
+
+OTHERS = [
+    (chosen, value, name)
+    for chosen, value in (("url", "sqlite://a.db"), ("driver", "sqlite"), ("url", "redis://a"))
+    for name in ADDRESSED
+    if not value.startswith(name.partition("_")[0])
+]
+
+
+@pytest.mark.parametrize(("chosen", "value", "name"), OTHERS)
+def test_an_address_of_another_driver_is_refused_only_where_it_is_said_more_strongly(
+    chosen: str, value: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decided, address = {chosen: value}, {name: ADDRESSED[name]}
+    monkeypatch.setenv(f"ASYNCDQ_{name.upper()}", ADDRESSED[name])
+    assert load(decided).driver_url() == load(decided | address).driver_url()
+    monkeypatch.setenv(f"ASYNCDQ_{chosen.upper()}", value)
+    assert load().driver_url() == load(decided | address).driver_url()
+    flag = f"--{name.replace('_', '-')}"
+    with pytest.raises(ConfigurationError, match=f"^{flag} has no effect beside ASYNCDQ_{chosen.upper()}, for the"):
+        load(address).driver_url()
+
+
+def test_a_redis_for_events_stands_beside_any_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASYNCDQ_URL", "sqlite://a.db")
+    told = {"redis_url": "redis://h"}
+    assert load(told).events_url() == "redis://h"  # for who reads events, and asks for no queue
+    assert load(told | {"events_enable_event_emitter_redis": True}).driver_url() == "sqlite://a.db"
+    with pytest.raises(ConfigurationError, match="drop one, or say events_redis_url if it is for events"):
+        load(told).driver_url()
+
+
 def test_the_region_of_a_url_is_the_region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASYNCDQ_SQS_REGION", "us-west-2")
     assert load({"url": "sqs://eu-west-1"}).driver_url() == "sqs://eu-west-1"
