@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource
 
 from ..errors import ConfigurationError
-from .option import Option, describe, expanded
+from .option import Option, describe, expanded, files_of_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,11 @@ def _toml(settings: type[BaseSettings], config: Path | None) -> Layer:
 
 def _from_file(name: str, value: Any, file: Path | None) -> Any:
     """A relative path in a file is meant from that file's folder, not from where the command runs."""
+    if file is not None and name == "signing_keys":
+        try:
+            return files_of_keys(value, file.parent)
+        except ValueError as error:
+            raise ConfigurationError(f"{name} in {file}: {error}") from None
     if file is None or not isinstance(value, str):
         return value
     if name.endswith("_path") and value != ":memory:":

@@ -38,8 +38,12 @@ def _split(value: object) -> object:
     if not isinstance(value, (str, list, tuple)):
         return value
     items = [value] if isinstance(value, str) else cast("list[object]", value)
-    parts = [part.strip() for item in items for part in str(item).split(",")]
+    parts = [part for item in items for part in ([item] if isinstance(item, Path) else _parts(str(item)))]
     return list(dict.fromkeys(part for part in parts if part))
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
 
 
 def expanded(path: Path | str) -> Path:
@@ -53,14 +57,26 @@ def expanded(path: Path | str) -> Path:
         raise ValueError(f"{path}: there is no such home folder") from None
 
 
-def _read(value: object) -> object:
-    """Keys as a list; `@PATH` stands for what that file holds, on one line or several."""
+def files_of_keys(value: object, folder: Path) -> object:
+    """Keys as a list, each `@PATH` in it as the path itself, counted from `folder`. Raises ValueError as `expanded`.
+
+    As a path, since the name of a folder may hold a comma, at which text is split.
+    """
     keys = _split(value)
     if not isinstance(keys, list):
         return value
+    found = cast("list[str | Path]", keys)
+    return [folder / expanded(key[1:]) if isinstance(key, str) and key.startswith("@") else key for key in found]
+
+
+def _read(value: object) -> object:
+    """Keys as a list; `@PATH` stands for what that file holds, on one line or several."""
+    keys = files_of_keys(value, Path())
+    if not isinstance(keys, list):
+        return value
     found: list[object] = []
-    for key in cast("list[str]", keys):
-        found.extend(_lines(expanded(key[1:])) if key.startswith("@") else [key])
+    for key in cast("list[str | Path]", keys):
+        found.extend(_lines(key) if isinstance(key, Path) else [key])
     return _split(found)
 
 

@@ -218,6 +218,40 @@ def test_signing_keys_may_stand_in_a_file_one_per_line(folder: Path, monkeypatch
     assert command_line("--signing-keys", "@keys").signing_keys == expected
 
 
+@pytest.mark.parametrize(
+    "said", ["@keys, third-key-of-16-chars", ["@keys", "third-key-of-16-chars"], "@{folder}/keys,third-key-of-16-chars"]
+)
+def test_a_file_of_keys_that_a_file_names_lies_in_the_folder_of_that_file(
+    said: str | list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above = folder if "{folder}" in said else folder / "a, b"
+    below = above / "service"
+    below.mkdir(parents=True)
+    (above / "keys").write_text("first-key-of-16-chars\nsecond-key-of-16-chars\n")
+    (below / "keys").write_text("another-of-more-chars\n")
+    file = pyproject(above, signing_keys=said.format(folder=folder) if isinstance(said, str) else said)
+    monkeypatch.chdir(below)
+    expected = ("first-key-of-16-chars", "second-key-of-16-chars", "third-key-of-16-chars")
+    assert load().signing_keys == load(config=file).signing_keys == expected
+    monkeypatch.setenv("ASYNCDQ_SIGNING_KEYS", "@keys")  # of the environment: from where the command runs
+    assert load().signing_keys == ("another-of-more-chars",)
+
+
+def test_a_file_of_keys_that_is_not_there_is_named_with_its_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    for name, problem in (
+        ("gone", f"{folder / 'gone'} cannot be read: No such"),
+        ("~nobody-of-that-name/keys", "~nobody-of-that-name/keys: there is no such home folder"),
+    ):
+        file = pyproject(folder, signing_keys=f"@{name}")
+        with pytest.raises(ConfigurationError) as caught:
+            load()
+        assert str(caught.value).startswith(f"signing_keys in {file}: {problem}")
+
+
 def test_a_file_without_a_key_does_not_quietly_turn_signatures_off(folder: Path) -> None:
     (folder / "keys").write_text(" \n")
     for name, problem in (("keys", "it holds no key"), ("gone", "cannot be read: No such file or directory")):
