@@ -42,8 +42,11 @@ class TextFormatter(logging.Formatter):
         return self._text
 
 
+_encode = json.JSONEncoder(default=str, allow_nan=False).encode
+
+
 class JsonFormatter(logging.Formatter):
-    """One JSON object; a value that JSON does not know is written as its text."""
+    """One JSON object, whatever came by `extra=`; a value that JSON cannot have is written as its text."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -57,7 +60,22 @@ class JsonFormatter(logging.Formatter):
             extra["exception"] = self.formatException(record.exc_info)
         elif record.exc_text:  # that of a task: the worker has it as text only
             extra["exception"] = record.exc_text
-        return json.dumps(extra | line, default=str)
+        try:
+            return _encode(extra | line)
+        except Exception:  # NaN, a key that is no text, a circle, or code of the user's: a __str__
+            parts = [f"{_encode(str(key))}: {_apart(value)}" for key, value in (extra | line).items()]
+            return f"{{{', '.join(parts)}}}"
+
+
+def _apart(value: object) -> str:
+    """The value as JSON, else its text; if that cannot be had either, what kind of error it was."""
+    try:
+        return _encode(value)
+    except Exception:
+        try:
+            return _encode(str(value))
+        except Exception as error:  # its __str__ may raise anything
+            return _encode(f"? ({type(error).__name__})")
 
 
 def _writer(record: logging.LogRecord) -> dict[str, Any]:
