@@ -61,7 +61,7 @@ def show(
     if as_json:
         print(json.dumps(whole(letter)))
         return
-    for key, value in (about(letter) | {"arguments": _brief(arguments(letter))}).items():
+    for key, value in (about(letter) | {"arguments": _brief(typed(arguments(letter)))}).items():
         if key != "detail":
             print(f"{key + ':':13}{shown(str(value))}")
     detail = "\n".join(map(shown, letter.detail.splitlines()))
@@ -131,14 +131,18 @@ def _plain(called_with: Any) -> Any:
             return "? (they are not a list and a map)"
 
 
-def _brief(arguments: Any) -> str:
-    """Arguments as `asyncdq enqueue` takes them, a list or an object, or one after the other; cut if they are long."""
+def typed(arguments: Any) -> str:
+    """Arguments as `asyncdq enqueue` takes them: a list or an object, or the one and then the other."""
     if isinstance(arguments, str):
-        text = arguments
-    else:
-        positional, named = arguments
-        parts = [positional, named] if positional and named else [named or positional]
-        text = " ".join(json.dumps(part, ensure_ascii=False) for part in parts)
+        return arguments
+    positional, named = arguments
+    parts = [positional, named] if positional and named else [named or positional]
+    text = " ".join(json.dumps(part, ensure_ascii=False) for part in parts)
+    # What `shown` would escape is escaped as JSON has it: it stands inside a string, and there is no \x7f.
+    return "".join(each if shown(each) == each else json.dumps(each)[1:-1] for each in text)
+
+
+def _brief(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}... ({len(text)} characters)"
 
 

@@ -251,6 +251,9 @@ def test_the_arguments_of_a_dead_letter_are_shown(shell: Shell, serializer: str)
     text = r"""["Ada\u001b[2J", 1.5, null, {"$date": "2026-01-31"}] {"id": 7}"""
     assert f"arguments:   {text}\n" in shell.ok("dead", "show", "default", first)
     assert f'arguments:   ["{"x" * 998}... (5004 characters)\n' in shell.ok("dead", "show", "default", second)
+    shell.ok("enqueue", "tasks.fail", text, "--id", "again")
+    shell.run("worker", "--burst")
+    assert json.loads(shell.ok("dead", "show", "default", "again", "--json"))["arguments"] == called
 
 
 UNREADABLE = {
