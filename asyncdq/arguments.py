@@ -20,9 +20,10 @@ from uuid import UUID
 
 from .errors import InvalidCall
 from .matching import Match, match
+from .schemas import complaint
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import TypeAdapter
 
 Fitter = Callable[[Sequence[Any], Mapping[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 Fit = Callable[[Any], Any]
@@ -159,6 +160,7 @@ def _fit(function: Callable[..., Any], name: str, annotation: Any) -> Fit | None
         return None
     if not adapter.pydantic_complete:  # a field of it names what exists only for type checkers
         return None
+    schema: Any = adapter.core_schema
     validate = adapter.validate_python
 
     def fit(value: Any) -> Any:
@@ -166,7 +168,8 @@ def _fit(function: Callable[..., Any], name: str, annotation: Any) -> Fit | None
             # A model was written by the names of its fields; others may write it by its aliases.
             return validate((value,), by_alias=True, by_name=True)[0]
         except ValidationError as error:
-            raise _misfit(function, name, annotation, value, error) from None
+            where, what = complaint(error, value, schema)
+            raise _misfit(function, name, annotation, value, f"{name}{where}: {what}") from None
 
     return fit
 
@@ -177,12 +180,8 @@ def _eager(annotation: Any) -> Any:
     return types.GenericAlias(list, get_args(annotation)) if is_lazy else annotation
 
 
-def _misfit(
-    function: Callable[..., Any], name: str, annotation: Any, value: Any, error: ValidationError
-) -> InvalidCall:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    where = "".join(f"[{part!r}]" for part in first["loc"][1:])
+def _misfit(function: Callable[..., Any], name: str, annotation: Any, value: Any, complaint: str) -> InvalidCall:
     return InvalidCall(
         f"{function.__qualname__}(): {name} is {inspect.formatannotation(annotation)}, and {value!r:.100} "
-        f"({type(value).__name__}) does not fit: {name}{where}: {first['msg']}"
+        f"({type(value).__name__}) does not fit: {complaint}"
     )

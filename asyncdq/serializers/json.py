@@ -36,7 +36,7 @@ class JsonSerializer:
         try:
             return json.loads(data.decode(), object_hook=_restore, parse_constant=_refuse)
         except Exception as error:  # the bytes are anybody's: parser and types raise whatever they like
-            raise UndecodableBody(f"the arguments are not readable JSON: {error}") from error
+            raise UndecodableBody(f"the arguments are not readable JSON: {error!s:.100}") from None
 
 
 def _plain(value: object, depth: int) -> object:

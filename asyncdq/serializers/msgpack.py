@@ -51,7 +51,7 @@ class MsgpackSerializer:
         try:
             return _unpack(data, 0)
         except Exception as error:  # the bytes are anybody's: parser and types raise whatever they like
-            raise UndecodableBody(f"the arguments are not readable MessagePack: {error}") from error
+            raise UndecodableBody(f"the arguments are not readable MessagePack: {error!s:.100}") from None
 
 
 def _pack(value: object, depth: int) -> bytes:

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -21,6 +22,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgpack import ExtType, packb
 from pydantic import BaseModel
 
 from asyncdq.errors import ConfigurationError, UndecodableBody, UnserializableArgument
@@ -330,6 +332,22 @@ BAD_JSON = {
 def test_json_that_is_wrong_is_undecodable(what: str) -> None:
     with pytest.raises(UndecodableBody, match="not readable JSON"):
         load("json").loads(BAD_JSON[what])
+
+
+BAD_DATE = "x" * 300 + "SECRET"
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("json", f'{{"$date":"{BAD_DATE}"}}'.encode()),
+        ("msgpack", packb(ExtType(3, packb(BAD_DATE)))),
+    ],
+)
+def test_an_error_repeats_little_of_what_cannot_be_read(name: str, body: bytes) -> None:
+    with pytest.raises(UndecodableBody, match=r"not readable .*: Invalid isoformat string: 'xxx") as raised:
+        load(name).loads(body)
+    assert "SECRET" not in "".join(format_exception(raised.value))
 
 
 def test_lists_that_claim_more_than_the_body_holds_take_no_memory() -> None:
