@@ -20,7 +20,7 @@ from uuid import UUID
 
 from .errors import InvalidCall
 from .matching import Match, match
-from .schemas import complaint
+from .schemas import complaint, making
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -150,6 +150,7 @@ def _is_plain(annotation: Any) -> bool:
 def _fit(function: Callable[..., Any], name: str, annotation: Any) -> Fit | None:
     """What turns one argument into what `annotation` names; None if pydantic cannot read the annotation."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError  # here: a producer never pays for its import
+    from pydantic_core import SchemaValidator
 
     try:
         # In a tuple, because a dataclass by itself refuses a configuration, and takes one from around it.
@@ -161,7 +162,8 @@ def _fit(function: Callable[..., Any], name: str, annotation: Any) -> Fit | None
     if not adapter.pydantic_complete:  # a field of it names what exists only for type checkers
         return None
     schema: Any = adapter.core_schema
-    validate = adapter.validate_python
+    made = making(schema)
+    validate = adapter.validate_python if made is schema else SchemaValidator(made).validate_python
 
     def fit(value: Any) -> Any:
         try:
