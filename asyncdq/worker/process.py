@@ -129,7 +129,7 @@ class PoolProcess:
         self._pipe.close()
 
     def kill(self) -> None:
-        """End it and what its task has started; `gone` is set soon after."""
+        """End it and what its task has started in its process group; `gone` is set soon after."""
         self.leaving = True
         if not self._reaped:
             with suppress(ProcessLookupError, PermissionError):  # too young to have a group, or a zombie
