@@ -91,7 +91,10 @@ REASONS: Mapping[str, str] = {
 
 @value
 class DeadLetter:
-    """A buried message. `attempts` counts the executions that failed or were lost; `died_at` is unix seconds."""
+    """A buried message. `died_at` is unix seconds.
+
+    `attempts` counts its failures, and the deliveries that were lost since the last outcome before this one.
+    """
 
     id: str
     queue: str

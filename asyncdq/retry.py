@@ -27,7 +27,7 @@ HOUR = 3600.0  # seconds
 class RetryPolicy:
     """When a failed task runs again.
 
-    max_attempts  executions in total, the first included
+    max_attempts  failures, or lost workers in a row, after which a task is buried
     delay         seconds before the second attempt
     strategy      "fixed": always `delay`; "exponential": retry n waits `delay * 2**(n-1)`
     max_delay     seconds that an exponential delay never exceeds; None: an hour, or `delay` if that is longer

@@ -77,7 +77,7 @@ def task(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
 
     name                the task's name on the wire; default `module.qualname`
     queue               where it is enqueued; default: the client's default queue
-    max_attempts        executions in total, the first included; default: the worker's (3)
+    max_attempts        failures, or lost workers in a row, after which it is buried; default: the worker's (3)
     retry_delay         seconds before the second attempt; default: the worker's (60)
     retry_strategy      "fixed" or "exponential" (retry n waits `retry_delay * 2**(n-1)`); default: the worker's
     retry_max_delay     seconds that an exponential delay never exceeds; default: the worker's (an hour, or

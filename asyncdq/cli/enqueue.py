@@ -33,7 +33,7 @@ def enqueue(
         str | None, typer.Option(metavar="TEXT", help="An id of your own; stored once while it waits or runs.")
     ] = None,
     delay: Annotated[float | None, typer.Option(metavar="SECONDS", help="The wait before it may start.")] = None,
-    max_attempts: Annotated[int | None, typer.Option(metavar="N", help="Executions in total.")] = None,
+    max_attempts: Annotated[int | None, typer.Option(metavar="N", help="Failures after which it is buried.")] = None,
     retry_delay: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="The wait before the second attempt.")
     ] = None,

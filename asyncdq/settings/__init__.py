@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         10, "Connections to it at most, beside the one that listens.", commands=EVERYWHERE
     )
     postgres_max_attempts: Count | None = option(
-        None, "The most executions of any task on it, whatever the task itself says. Unset: no such limit."
+        None, "The highest max_attempts of any task on it, whatever the task itself says. Unset: no such limit."
     )
     mysql_dsn: MysqlDsn = option(
         "mysql://asyncdq:asyncdq@localhost:3306/asyncdq", "Where MySQL or MariaDB is.", commands=EVERYWHERE
@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     mysql_min_pool_size: Count = option(1, "Connections to it that are opened at once.", commands=EVERYWHERE)
     mysql_max_pool_size: Count = option(10, "Connections to it at most.", commands=EVERYWHERE)
     mysql_max_attempts: Count | None = option(
-        None, "The most executions of any task on it, whatever the task itself says. Unset: no such limit."
+        None, "The highest max_attempts of any task on it, whatever the task itself says. Unset: no such limit."
     )
     rabbitmq_url: AmqpUrl = option(
         "amqp://guest:guest@localhost:5672/", "Where RabbitMQ is; also amqps://.", commands=EVERYWHERE
@@ -193,7 +193,7 @@ class Settings(BaseSettings):
     events_channel: Text = option("asyncdq:events", "The channel for events.", commands=EVENTS)
 
     task_defaults_queue: Queue = option("default", "The queue of tasks that name none.", commands=("worker", "enqueue"))
-    task_defaults_max_attempts: Count = option(3, "Executions of a failing task in total, the first included.")
+    task_defaults_max_attempts: Count = option(3, "Failures, or lost workers in a row, after which a task is buried.")
     task_defaults_retry_strategy: Annotated[Literal["fixed", "exponential"], AnyCase] = option(
         "exponential", "fixed: always the retry delay; exponential: doubled every time."
     )
@@ -242,7 +242,7 @@ class Settings(BaseSettings):
 
     @property
     def attempts_cap(self) -> int | None:
-        """The most executions of any task on the driver in use, if it has such a limit."""
+        """The highest `max_attempts` of any task on the driver in use, if it has such a limit."""
         cap: int | None = getattr(self, f"{self.driver}_max_attempts", None)
         return cap
 

@@ -34,7 +34,7 @@ class Planner:
     """Makes plans, one per task and set of per-call options.
 
     `hold` is the longest that the backend lets one delivery be held: no timeout is longer. `attempts_cap` is
-    the most executions of any task.
+    the highest `max_attempts` of any task.
     """
 
     def __init__(

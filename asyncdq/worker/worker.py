@@ -55,7 +55,7 @@ class Worker:
                         than there are slots; 0 keeps the order of priorities strict to the last
     retry, timeout      for tasks that do not say: how to retry, and seconds until an attempt is ended
     default_queue       where tasks that run here enqueue what names no queue
-    attempts_cap        the most executions of any task, whatever the task says; default: no such limit
+    attempts_cap        the highest `max_attempts` of any task, whatever it says; default: no such limit
     emitters            hear of what happens to tasks and to this worker: see docs/events.md
     signing_keys        bury what is not signed with one of these; the first signs what tasks enqueue
     accept_unsigned     run it all the same: while keys are being introduced
