@@ -20,7 +20,11 @@ WORKER = [
 ]
 CPU = [*WORKER, "--worker-type=process"]
 MOST = 100
-SETTINGS = "threads, results off, no periodic tasks; it polls at 5 to 100 ms where it cannot block (100 ms to 10 s)"
+SETTINGS = {
+    "redis": "threads, results off, no periodic tasks",
+    "postgres": "threads, results off, no periodic tasks; it polls at 5 to 100 ms where it cannot block (100 ms to 10 s)",
+    "sqlite": "threads, results off, no periodic tasks, synchronous=normal; it polls at 5 to 100 ms (100 ms to 10 s)",
+}
 CRASH = "lost: it is deleted when it is handed out"
 
 
@@ -37,8 +41,17 @@ def made():
             return PostgresHuey("bench", results=False, dsn=url)
         case _:
             from huey import SqliteHuey
+            from huey.storage import SqliteStorage
 
-            return SqliteHuey("bench", results=False, filename=url.removeprefix("sqlite://"))
+            class Normal(SqliteStorage):
+                """Its `fsync` is synchronous=full or off, and full if it is not given: asyncdq and the floor have normal."""
+
+                def _create_connection(self):
+                    connection = super()._create_connection()
+                    connection.execute("pragma synchronous = normal")
+                    return connection
+
+            return SqliteHuey("bench", results=False, storage_class=Normal, filename=url.removeprefix("sqlite://"))
 
 
 huey = made()
