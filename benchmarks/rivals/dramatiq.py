@@ -10,11 +10,19 @@ from ..contend import URL, Producer
 
 PACKAGES = ["dramatiq[redis,rabbitmq]", "redis[hiredis]"]
 DRIVERS = ("redis", "rabbitmq")
-WORKER = ["{bin}/dramatiq", "benchmarks.rivals.dramatiq", "--processes=1", "--threads={concurrency}"]
+WORKER = [
+    "env",
+    "dramatiq_queue_prefetch=2000",
+    "{bin}/dramatiq",
+    "benchmarks.rivals.dramatiq",
+    "--processes=1",
+    "--threads={concurrency}",
+]
 CPU = ["{bin}/dramatiq", "benchmarks.rivals.dramatiq", "--processes=2", "--threads=1"]
 SETTINGS = {
-    "redis": "one process of as many threads as the concurrency, hiredis",
-    "rabbitmq": "one process of as many threads as the concurrency; confirm_delivery; classic queues, it has no others",
+    "redis": "one process of as many threads as the concurrency, prefetch 2,000, hiredis",
+    "rabbitmq": "one process of as many threads as the concurrency, prefetch 2,000; confirm_delivery; classic queues, "
+    "it has no others",
 }
 CRASH = {"redis": "run again when the worker's heartbeat is 60 s old", "rabbitmq": "redelivered at once"}
 

@@ -2,24 +2,24 @@
 
 import asyncio
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 
 from repid import RedisServer, Repid, Router
 
 from .. import bodies
-from ..contend import CONCURRENCY, URL, Producer
+from ..contend import URL, Producer
 
 PACKAGES = ["repid[redis]", "redis[hiredis]", "typing_extensions"]
 DRIVERS = ("redis",)
-WORKER = ["{python}", "-m", "benchmarks.rivals.repid"]
-CPU = [*WORKER]
-SETTINGS = "batch_size as the concurrency, hiredis; CPU tasks run in a ProcessPoolExecutor"
+WORKER = ["{python}", "-m", "benchmarks.rivals.repid", "{concurrency}"]
+CPU = ["{python}", "-m", "benchmarks.rivals.repid", "10"]
+SETTINGS = "batch_size 1,000, hiredis; CPU tasks run in a ProcessPoolExecutor of two, ten at a time wait for it"
 CRASH = "never run again: claim_interval is 0 by default"
 
-concurrency = int(os.environ.get(CONCURRENCY, "10"))
 app = Repid(title="bench", version="1")
-app.servers.register_server("default", RedisServer(os.environ[URL], batch_size=concurrency), is_default=True)
+app.servers.register_server("default", RedisServer(os.environ[URL], batch_size=1000), is_default=True)
 router = Router()
 
 
@@ -59,10 +59,10 @@ async def producer():
         yield Producer(one)
 
 
-async def work():
+async def work(concurrency):
     async with app.servers.default.connection():
         await app.run_worker(tasks_limit=concurrency)
 
 
 if __name__ == "__main__":
-    asyncio.run(work())
+    asyncio.run(work(int(sys.argv[1])))

@@ -11,12 +11,13 @@ from ..contend import CONCURRENCY, URL, Producer
 PACKAGES = ["streaq", "uvloop"]
 DRIVERS = ("redis",)
 WORKER = ["{bin}/streaq", "run", "benchmarks.rivals.streaq:worker"]
-SETTINGS = "uvloop, ttl 0 (results are not kept), silent tasks"
+SETTINGS = "prefetch 1,000, uvloop, ttl 0 (results are not kept), silent tasks"
 CRASH = "run again after idle_timeout, 60 s"
 
 worker = Worker(
     redis_url=os.environ.get(URL, "redis://localhost"),
     concurrency=int(os.environ.get(CONCURRENCY, "10")),
+    prefetch=1000,
     anyio_kwargs={"use_uvloop": True},
 )
 
