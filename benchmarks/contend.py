@@ -5,7 +5,8 @@ A contender is a module with
     PACKAGES    what pip installs into its environment; none for those that run in the project's
     DRIVERS     the backends that it runs on
     WORKER      the command of a worker; `{bin}` is the environment's folder of programs, `{python}` its interpreter,
-                `{url}` the server, `{concurrency}` how many tasks at a time, `{double}` twice that
+                `{url}` the server, `{concurrency}` how many tasks at a time, `{double}` twice that, `{half}` half of it
+    IO          likewise, for tasks that wait; without it, WORKER
     CPU         likewise, for CPU tasks on two processes; without it, two WORKERs of concurrency 1 run
     MOST        the highest concurrency that makes sense, if there is one
     SETTINGS    what was set to make it fast, in words

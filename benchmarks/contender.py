@@ -21,7 +21,7 @@ ENVIRONMENTS = ROOT / ".venvs"
 OURS, EVENTS, WATCHED, FLOOR = "asyncdq", "asyncdq-events", "asyncdq-watched", "floor"
 NO_RIVALS = (OURS, EVENTS, WATCHED, FLOOR)
 
-FACTS = ("PACKAGES", "DRIVERS", "WORKER", "BESIDE", "CPU", "MOST", "SETTINGS", "CRASH")
+FACTS = ("PACKAGES", "DRIVERS", "WORKER", "BESIDE", "IO", "CPU", "MOST", "SETTINGS", "CRASH")
 
 
 class Uninstallable(RuntimeError):
@@ -57,19 +57,17 @@ class Contender:
         packages = self.facts["PACKAGES"]
         return environment(self.name, packages) if packages else Path(sys.executable)
 
-    def worker(self, url: str, concurrency: int) -> list[str]:
-        """The command of a worker."""
-        return self._command(self.facts["WORKER"], url, concurrency)
+    def workers(self, task: str, url: str, concurrency: int) -> list[list[str]]:
+        """The commands of what runs such tasks: a worker, or what has two processes for CPU tasks."""
+        usual = self.facts["WORKER"]
+        if task == "cpu" and "CPU" not in self.facts:
+            return [self._command(usual, url, 1)] * 2
+        words = {"cpu": self.facts.get("CPU"), "io": self.facts.get("IO")}.get(task) or usual
+        return [self._command(words, url, concurrency)]
 
     def beside(self, url: str) -> list[list[str]]:
         """The commands of what runs beside a worker, and is not measured."""
         return [self._command(self.facts["BESIDE"], url, 1)] if "BESIDE" in self.facts else []
-
-    def cpu_workers(self, url: str) -> list[list[str]]:
-        """The commands of what runs CPU tasks on two processes."""
-        if "CPU" in self.facts:
-            return [self._command(self.facts["CPU"], url, 2)]
-        return [self.worker(url, 1)] * 2
 
     def producer(self, mode: str, task: str, count: int, rate: float) -> list[str]:
         """The command that enqueues."""
@@ -91,6 +89,7 @@ class Contender:
             "url": url,
             "concurrency": f"{concurrency}",
             "double": f"{concurrency * 2}",
+            "half": f"{concurrency // 2}",
         }
         return [word.format(**values) for word in words]
 

@@ -28,7 +28,7 @@ def io(concurrency: int) -> Measure:
         count = concurrency * WAVES
         with trial_of(contender, bench.store) as trial:
             filled(bench, trial, count, "io")
-            with trial.working(concurrency) as workers:
+            with trial.working(concurrency, task="io") as workers:
                 executed = workers.executions
                 workers.until_first()
                 before, ends = workers.usage.cpu(), time.monotonic() + LONGEST
@@ -70,7 +70,7 @@ def cpu(bench: Bench, contender: Contender) -> Numbers | None:
     count = 2000
     with trial_of(contender, bench.store) as trial:
         filled(bench, trial, count, "cpu")
-        with trial.working(2, cpu=True) as workers:
+        with trial.working(2, task="cpu") as workers:
             workers.until_first()
             complete = workers.until_executed(count)
     executed = workers.executions

@@ -72,10 +72,10 @@ class Trial:
         )
 
     @contextmanager
-    def working(self, concurrency: int, url: str = "", *, cpu: bool = False) -> Generator[Workers]:
-        """While its workers run; they are told to end, and ended."""
+    def working(self, concurrency: int, url: str = "", *, task: str = "noop") -> Generator[Workers]:
+        """While its workers run, for such tasks; they are told to end, and ended."""
         url = url or self.url
-        commands = self.contender.cpu_workers(url) if cpu else [self.contender.worker(url, concurrency)]
+        commands = self.contender.workers(task, url, concurrency)
         tally = Path(tempfile.mkdtemp(prefix="tally-", dir=self.folder))
         environment = {**self.environment(1 if len(commands) > 1 else concurrency), FOLDER: str(tally), URL: url}
         began = time.monotonic()

@@ -16,16 +16,18 @@ from ..contend import URL, Producer
 
 PACKAGES = ["pgqueuer[asyncpg,cli]", "uvloop"]
 DRIVERS = ("postgres",)
-WORKER = ["{python}", "-m", "benchmarks.rivals.pgqueuer", "{concurrency}"]
+WORKER = ["{python}", "-m", "benchmarks.rivals.pgqueuer", "{concurrency}", "{double}"]
+IO = ["{python}", "-m", "benchmarks.rivals.pgqueuer", "{half}", "{concurrency}"]
 SETTINGS = (
-    "its API, since `pgq run` fails here; batch size as the concurrency, twice that at once (it takes no less), uvloop"
+    "its API, since `pgq run` fails here; uvloop; it wants at least two batches at once: the batch is the concurrency, "
+    "and twice that runs, which is faster; in W4 the batch is half of it"
 )
 CRASH = "run again when their heartbeat is 30 s old"
 
 BODIES = {"noop": bodies.noop, "stamp": bodies.stamp, "io": bodies.io, "cpu": bodies.cpu_async}
 
 
-async def work(concurrency):
+async def work(batch, most):
     app = PgQueuer(AsyncpgDriver(await asyncpg.connect(os.environ[URL])))
     for name, body in BODIES.items():
 
@@ -36,7 +38,7 @@ async def work(concurrency):
             return run
 
         app.entrypoint(name)(entry(body))
-    await app.run(batch_size=concurrency, max_concurrent_tasks=2 * concurrency)
+    await app.run(batch_size=batch, max_concurrent_tasks=most)
 
 
 @asynccontextmanager
@@ -57,4 +59,4 @@ async def producer():
 
 
 if __name__ == "__main__":
-    uvloop.run(work(int(sys.argv[1])))
+    uvloop.run(work(*map(int, sys.argv[1:])))
