@@ -47,10 +47,14 @@ CHUNK = 1000
 
 @dataclass(frozen=True, slots=True)
 class Producer:
-    """How to enqueue a task of `bodies` by its name: one, and many at once if there is a documented way."""
+    """How to enqueue a task of `bodies` by its name: one, and many at once if there is a documented way.
+
+    `crowded` is `one` among other calls, where those take a connection from a pool: one of its own costs no reset.
+    """
 
     one: Callable[..., Any]
     many: Callable[[str, list[tuple[Any, ...]]], Any] | None = None
+    crowded: Callable[..., Any] | None = None
 
 
 Opening = AbstractAsyncContextManager[Producer] | AbstractContextManager[Producer]
@@ -94,11 +98,11 @@ async def single(run: Run) -> None:
 
 async def concurrent(run: Run) -> None:
     """100 coroutines."""
-    ids = run.ids
+    ids, enqueue = run.ids, run.producer.crowded or run.producer.one
 
     async def call() -> None:
         for id in ids:
-            await run.producer.one(run.task, id)
+            await enqueue(run.task, id)
 
     await asyncio.gather(*(call() for _ in range(CALLERS)))
 
@@ -112,12 +116,12 @@ async def bulk(run: Run) -> None:
 
 async def paced(run: Run) -> None:
     """At a rate, by as many callers as it takes."""
-    due = run.due
+    due, enqueue = run.due, run.producer.crowded or run.producer.one
 
     async def call() -> None:
         for id, at in due:
             await asyncio.sleep(at - time.monotonic())  # until it is due: that is the measurement
-            await run.producer.one(run.task, id, time.monotonic())
+            await enqueue(run.task, id, time.monotonic())
 
     await asyncio.gather(*(call() for _ in range(CALLERS)))
 

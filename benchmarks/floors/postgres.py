@@ -41,18 +41,23 @@ DONE = "delete from floor where id = any($1::int8[]) and token = $2"
 @asynccontextmanager
 async def producer() -> AsyncGenerator[Producer]:
     """An insert, committed to the disk."""
+    insert = "insert into floor (body) values ($1)"
+    own = await asyncpg.connect(os.environ[URL])
+    await own.execute(CREATE)
     async with asyncpg.create_pool(os.environ[URL], min_size=10, max_size=10) as pool:
-        await pool.execute(CREATE)
 
         async def one(name: str, *args: Any) -> None:
-            await pool.execute("insert into floor (body) values ($1)", json.dumps(args))
+            await own.execute(insert, json.dumps(args))
+
+        async def crowded(name: str, *args: Any) -> None:
+            await pool.execute(insert, json.dumps(args))
 
         async def many(name: str, calls: list[tuple[Any, ...]]) -> None:
-            await pool.execute(
-                "insert into floor (body) select unnest($1::text[])", [json.dumps(args) for args in calls]
-            )
+            bodies = [json.dumps(args) for args in calls]
+            await own.execute("insert into floor (body) select unnest($1::text[])", bodies)
 
-        yield Producer(one, many)
+        yield Producer(one, many, crowded)
+    await own.close()
 
 
 async def work(concurrency: int) -> None:

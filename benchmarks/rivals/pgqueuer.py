@@ -43,19 +43,25 @@ async def work(batch, most):
 
 @asynccontextmanager
 async def producer():
+    own = await asyncpg.connect(os.environ[URL])
+    alone = Queries(AsyncpgDriver(own))
+    if not await own.fetchval("select to_regclass('pgqueuer')"):
+        await alone.install()
     async with asyncpg.create_pool(os.environ[URL], min_size=10, max_size=10) as pool:
-        queries = Queries(AsyncpgPoolDriver(pool))
-        if not await pool.fetchval("select to_regclass('pgqueuer')"):
-            await queries.install()
+        pooled = Queries(AsyncpgPoolDriver(pool))
 
         async def one(name, *args):
-            await queries.enqueue(name, json.dumps(args).encode())
+            await alone.enqueue(name, json.dumps(args).encode())
+
+        async def crowded(name, *args):
+            await pooled.enqueue(name, json.dumps(args).encode())
 
         async def many(name, calls):
             payloads = [json.dumps(args).encode() for args in calls]
-            await queries.enqueue([name] * len(calls), payloads, [0] * len(calls))
+            await alone.enqueue([name] * len(calls), payloads, [0] * len(calls))
 
-        yield Producer(one, many)
+        yield Producer(one, many, crowded)
+    await own.close()
 
 
 if __name__ == "__main__":
