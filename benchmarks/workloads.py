@@ -14,7 +14,7 @@ from .throughput import backlog, delayed, drain, enqueue
 class Workload:
     """`headline` is the number that contenders are compared by; `more` of it is better, or less.
 
-    `rounds` is how often at most each contender is measured; `alone`: only asyncdq and the best rival are;
+    `rounds` is how often at most each contender is measured; `alone`: only asyncdq is, and by W10 the best rival;
     `floor`: the floor, too, which runs nothing and waits for nothing. `without` are drivers that it says nothing about.
     """
 
