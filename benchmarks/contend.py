@@ -4,6 +4,7 @@ A contender is a module with
 
     PACKAGES    what pip installs into its environment; none for those that run in the project's
     DRIVERS     the backends that it runs on
+    VERSIONS    by backend, what has a version that matters: itself, and the client library
     WORKER      the command of a worker; `{bin}` is the environment's folder of programs, `{python}` its interpreter,
                 `{url}` the server, `{concurrency}` how many tasks at a time, `{double}` twice that, `{half}` half of it
     IO          likewise, for tasks that wait; without it, WORKER

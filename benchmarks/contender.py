@@ -21,7 +21,13 @@ ENVIRONMENTS = ROOT / ".venvs"
 OURS, EVENTS, WATCHED, FLOOR = "asyncdq", "asyncdq-events", "asyncdq-watched", "floor"
 NO_RIVALS = (OURS, EVENTS, WATCHED, FLOOR)
 
-FACTS = ("PACKAGES", "DRIVERS", "WORKER", "BESIDE", "IO", "CPU", "MOST", "SETTINGS", "CRASH")
+FACTS = ("PACKAGES", "VERSIONS", "DRIVERS", "WORKER", "BESIDE", "IO", "CPU", "MOST", "SETTINGS", "CRASH")
+
+INSTALLED = """\
+import importlib.metadata, json, sqlite3
+versions = {one.name.lower().replace("_", "-"): one.version for one in importlib.metadata.distributions()}
+print(json.dumps(versions | {"sqlite3": sqlite3.sqlite_version}))
+"""
 
 
 class Uninstallable(RuntimeError):
@@ -74,13 +80,11 @@ class Contender:
         told = [self.module, mode, task, f"{count}", f"{rate}"]
         return [str(self.python), "-m", "benchmarks.contend", *told]
 
-    def versions(self) -> dict[str, str]:
-        """Of the packages that it names, as installed. Raises Uninstallable."""
-        names = [package.partition("[")[0].partition(">")[0].partition("=")[0] for package in self.facts["PACKAGES"]]
-        code = f"import json, importlib.metadata as m; print(json.dumps({{n: m.version(n) for n in {names!r}}}))"
-        told = subprocess.run([self.python, "-c", code], capture_output=True, text=True, check=True).stdout
+    def versions(self, driver: str) -> dict[str, str]:
+        """Of what it names, as installed; of SQLite that of its library. Raises Uninstallable."""
+        told = subprocess.run([self.python, "-c", INSTALLED], capture_output=True, text=True, check=True).stdout
         versions: dict[str, str] = json.loads(told)
-        return versions
+        return {name: versions[name] for name in self.facts["VERSIONS"][driver] if name in versions}
 
     def _command(self, words: Sequence[str], url: str, concurrency: int) -> list[str]:
         values = {

@@ -8,6 +8,7 @@ __all__ = ["producer"]
 
 PACKAGES = ()
 DRIVERS = ("redis",)
+VERSIONS = {"redis": ["asyncdq", "redis", "hiredis"]}
 WORKER = [
     "{python}",
     "-m",

@@ -14,6 +14,14 @@ from .contend import URL, Producer
 
 PACKAGES = ()
 DRIVERS = ("redis", "postgres", "sqlite", "rabbitmq", "mysql", "sqs")
+VERSIONS = {
+    "redis": ["asyncdq", "redis", "hiredis"],
+    "postgres": ["asyncdq", "asyncpg"],
+    "sqlite": ["asyncdq", "sqlite3"],
+    "rabbitmq": ["asyncdq", "aio-pika", "aiormq"],
+    "mysql": ["asyncdq", "aiomysql", "pymysql"],
+    "sqs": ["asyncdq", "aiobotocore"],
+}
 WORKER = ["{python}", "-m", "asyncdq", "worker", "benchmarks.ours", "--url", "{url}", "--concurrency", "{concurrency}"]
 CPU = ["{python}", "-m", "asyncdq", "worker", "benchmarks.ours", "--url", "{url}", "--process-pool-size", "2"]
 SETTINGS = "defaults; among them a log line per success, for a thousand of each second"

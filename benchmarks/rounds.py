@@ -49,7 +49,7 @@ def introduced(results: Results, contender: Contender) -> bool:
     about = {fact.lower(): contender.said(fact, results.driver) for fact in ("SETTINGS", "CRASH")}
     results.about[contender.name] = dict(about)
     try:
-        results.about[contender.name]["versions"] = contender.versions()
+        results.about[contender.name]["versions"] = contender.versions(results.driver)
     except Uninstallable as error:
         results.about[contender.name]["error"] = str(error)
         return False

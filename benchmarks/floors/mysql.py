@@ -18,6 +18,7 @@ from ..tally import note
 
 PACKAGES = ()
 DRIVERS = ("mysql",)
+VERSIONS = {"mysql": ["aiomysql", "pymysql"]}
 WORKER = ["{python}", "-m", "benchmarks.floors.mysql", "{concurrency}"]
 SETTINGS = "aiomysql; a transaction per claim, which also deletes what is done"
 CRASH = "stay leased"

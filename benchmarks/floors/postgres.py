@@ -17,6 +17,7 @@ from ..tally import note
 
 PACKAGES = ()
 DRIVERS = ("postgres",)
+VERSIONS = {"postgres": ["asyncpg"]}
 WORKER = ["{python}", "-m", "benchmarks.floors.postgres", "{concurrency}"]
 SETTINGS = "asyncpg; claims and completions do not wait for the disk, as asyncdq's do not"
 CRASH = "stay leased"

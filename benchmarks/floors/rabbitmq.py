@@ -18,6 +18,7 @@ from ..tally import note
 
 PACKAGES = ()
 DRIVERS = ("rabbitmq",)
+VERSIONS = {"rabbitmq": ["aiormq"]}
 WORKER = ["{python}", "-m", "benchmarks.floors.rabbitmq", "{concurrency}"]
 SETTINGS = "aiormq; a quorum queue, confirms, prefetch twice the concurrency, one acknowledgement per batch"
 CRASH = "redelivered at once"

@@ -18,6 +18,7 @@ from ..tally import note
 
 PACKAGES = ()
 DRIVERS = ("redis",)
+VERSIONS = {"redis": ["redis", "hiredis"]}
 WORKER = ["{python}", "-m", "benchmarks.floors.redis", "{concurrency}"]
 SETTINGS = "redis-py with hiredis; completes a batch and claims the next in one call"
 CRASH = "stay leased"

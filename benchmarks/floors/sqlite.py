@@ -17,6 +17,7 @@ from ..tally import note
 
 PACKAGES = ()
 DRIVERS = ("sqlite",)
+VERSIONS = {"sqlite": ["sqlite3"]}
 WORKER = ["{python}", "-m", "benchmarks.floors.sqlite", "{concurrency}"]
 SETTINGS = "sqlite3 of the standard library; completes a batch and claims the next in one transaction"
 CRASH = "stay leased"

@@ -18,6 +18,7 @@ from ..tally import note
 
 PACKAGES = ()
 DRIVERS = ("sqs",)
+VERSIONS = {"sqs": ["aiobotocore"]}
 WORKER = ["{python}", "-m", "benchmarks.floors.sqs", "{concurrency}"]
 SETTINGS = "aiobotocore; batches of ten, two receivers per ten of concurrency, at most ten"
 CRASH = "stay leased"

@@ -12,6 +12,7 @@ from ..contend import URL, Producer
 
 PACKAGES = ["aioq[mysql]"]
 DRIVERS = ("mysql",)
+VERSIONS = {"mysql": ["aioq", "aiomysql", "pymysql"]}
 WORKER = [
     "{bin}/aioq",
     "worker",

@@ -11,6 +11,7 @@ from ..contend import CONCURRENCY, URL, Producer
 
 PACKAGES = ["arq", "redis[hiredis]"]
 DRIVERS = ("redis",)
+VERSIONS = {"redis": ["arq", "redis", "hiredis"]}
 WORKER = ["{bin}/arq", "benchmarks.rivals.arq.Worker"]
 SETTINGS = "poll_delay 5 ms instead of 500, keep_result 0"
 CRASH = "run again when job_timeout, 300 s, has passed"

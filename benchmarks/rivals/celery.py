@@ -10,6 +10,11 @@ from ..contend import URL, Producer
 
 PACKAGES = ["celery[redis]", "redis[hiredis]", "sqlalchemy", "pymysql"]
 DRIVERS = ("redis", "rabbitmq", "mysql")
+VERSIONS = {
+    "redis": ["celery", "redis", "hiredis"],
+    "rabbitmq": ["celery", "amqp"],
+    "mysql": ["celery", "sqlalchemy", "pymysql"],
+}
 WORKER = [
     "{bin}/celery",
     "--app=benchmarks.rivals.celery",

@@ -10,6 +10,7 @@ from ..contend import URL, Producer
 
 PACKAGES = ["dramatiq[redis,rabbitmq]", "redis[hiredis]"]
 DRIVERS = ("redis", "rabbitmq")
+VERSIONS = {"redis": ["dramatiq", "redis", "hiredis"], "rabbitmq": ["dramatiq", "pika"]}
 WORKER = [
     "env",
     "dramatiq_queue_prefetch=2000",

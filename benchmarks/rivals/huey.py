@@ -8,6 +8,11 @@ from ..contend import URL, Producer
 
 PACKAGES = ["huey", "redis[hiredis]", "psycopg[binary]"]
 DRIVERS = ("redis", "postgres", "sqlite")
+VERSIONS = {
+    "redis": ["huey", "redis", "hiredis"],
+    "postgres": ["huey", "psycopg", "psycopg-binary"],
+    "sqlite": ["huey", "sqlite3"],
+}
 WORKER = [
     "{bin}/huey_consumer",
     "benchmarks.rivals.huey.huey",

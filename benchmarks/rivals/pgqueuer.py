@@ -16,6 +16,7 @@ from ..contend import URL, Producer
 
 PACKAGES = ["pgqueuer[asyncpg,cli]", "uvloop"]
 DRIVERS = ("postgres",)
+VERSIONS = {"postgres": ["pgqueuer", "asyncpg", "uvloop"]}
 WORKER = ["{python}", "-m", "benchmarks.rivals.pgqueuer", "{concurrency}", "{double}"]
 IO = ["{python}", "-m", "benchmarks.rivals.pgqueuer", "{half}", "{concurrency}"]
 SETTINGS = (

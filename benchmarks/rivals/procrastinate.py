@@ -10,6 +10,7 @@ from ..contend import URL, Producer
 
 PACKAGES = ["procrastinate", "psycopg[binary,pool]"]
 DRIVERS = ("postgres",)
+VERSIONS = {"postgres": ["procrastinate", "psycopg", "psycopg-binary"]}
 WORKER = [
     "{bin}/procrastinate",
     "--app=benchmarks.rivals.procrastinate.app",

@@ -13,6 +13,7 @@ from ..contend import URL, Producer
 
 PACKAGES = ["repid[redis]", "redis[hiredis]", "typing_extensions"]
 DRIVERS = ("redis",)
+VERSIONS = {"redis": ["repid", "redis", "hiredis"]}
 WORKER = ["{python}", "-m", "benchmarks.rivals.repid", "{concurrency}"]
 CPU = ["{python}", "-m", "benchmarks.rivals.repid", "10"]
 SETTINGS = "batch_size 1,000, hiredis; CPU tasks run in a ProcessPoolExecutor of two, ten at a time wait for it"

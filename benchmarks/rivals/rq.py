@@ -11,6 +11,7 @@ from ..contend import URL, Producer
 
 PACKAGES = ["rq", "redis[hiredis]"]
 DRIVERS = ("redis",)
+VERSIONS = {"redis": ["rq", "redis", "hiredis"]}
 WORKER = [
     "{bin}/rq",
     "worker-pool",

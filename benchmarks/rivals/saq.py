@@ -8,6 +8,7 @@ from ..contend import CONCURRENCY, URL, Producer
 
 PACKAGES = ["saq[redis,postgres,hiredis]", "psycopg[binary,pool]"]
 DRIVERS = ("redis", "postgres")
+VERSIONS = {"redis": ["saq", "redis", "hiredis"], "postgres": ["saq", "psycopg", "psycopg-binary"]}
 WORKER = ["{bin}/saq", "benchmarks.rivals.saq.settings", "--quiet"]
 SETTINGS = "ttl -1 (results are not kept), hiredis or psycopg's C, --quiet"
 CRASH = "aborted by the sweeper once their timeout (10 s) has passed"

@@ -10,6 +10,7 @@ from ..contend import CONCURRENCY, URL, Producer
 
 PACKAGES = ["streaq", "uvloop"]
 DRIVERS = ("redis",)
+VERSIONS = {"redis": ["streaq", "coredis", "uvloop"]}
 WORKER = ["{bin}/streaq", "run", "benchmarks.rivals.streaq:worker"]
 SETTINGS = "prefetch 1,000, uvloop, ttl 0 (results are not kept), silent tasks"
 CRASH = "run again after idle_timeout, 60 s"

@@ -8,6 +8,10 @@ from ..contend import CONCURRENCY, URL, Producer
 
 PACKAGES = ["taskiq[uvloop]", "taskiq-redis", "taskiq-aio-pika", "redis[hiredis]", "uvloop"]
 DRIVERS = ("redis", "rabbitmq")
+VERSIONS = {
+    "redis": ["taskiq", "taskiq-redis", "redis", "hiredis", "uvloop"],
+    "rabbitmq": ["taskiq", "taskiq-aio-pika", "aio-pika", "uvloop"],
+}
 WORKER = [
     "{bin}/taskiq",
     "worker",
