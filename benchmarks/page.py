@@ -108,6 +108,8 @@ def section(results: Results, pictures: Path) -> Iterator[str]:
     load = " ".join(f"{number}" for number in results.load)
     yield from (f"## {results.driver}", "")
     yield f"{results.when} UTC, {results.server}, {results.durability}; {results.machine}; load at the end {load}."
+    if results.seconds:
+        yield from ("", f"The last run of all of it took {results.seconds / 60:.0f} minutes.")
     if results.busy:
         yield from ("", "**The machine was busy with other work: rates and times are far from what it can do.**")
     yield from ("", f"![bars](benchmarks/{results.driver}.svg)", "")
@@ -124,10 +126,16 @@ def section(results: Results, pictures: Path) -> Iterator[str]:
             yield from (f"Of an earlier run ({when}): {', '.join(names)}.", "")
     yield from ("| | versions | settings | the tasks of a killed worker |", "|---|---|---|---|")
     for name, about in results.about.items():
-        versions = ", ".join(f"{package} {version}" for package, version in about.get("versions", {}).items())
         trouble = "".join(f"; {key} failed: `{said}`" for key, said in failures(about))
-        yield f"| {name} | {versions} | {about['settings']}{trouble} | {about['crash']} |"
+        yield f"| {name} | {versions(about)} | {about['settings']}{trouble} | {about['crash']} |"
+        if "earlier" in about:
+            yield f"| {name}, of an earlier run | {versions(about['earlier'])} | {about['earlier']['settings']} | |"
     yield ""
+
+
+def versions(about: dict[str, Any]) -> str:
+    """Of a contender's packages, in one line."""
+    return ", ".join(f"{package} {version}" for package, version in about.get("versions", {}).items())
 
 
 def failures(about: dict[str, Any]) -> Iterator[tuple[str, str]]:

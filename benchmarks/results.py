@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from .contender import HERE, NO_RIVALS
+from .contender import HERE, NO_RIVALS, contenders
+from .workloads import WORKLOADS
 
 FOLDER = HERE / "results"
 
@@ -23,7 +24,8 @@ Cells = dict[str, dict[str, dict[str, list[float]]]]
 class Results:
     """`about` says of each contender its versions, its settings and what a crash does to it; or why it did not run.
 
-    `earlier` says of what an earlier run has measured when that was, and on what: by workload and contender.
+    `earlier` says of what an earlier run has measured when that was, and on what: by workload and contender. In `about`
+    it is what that run said of a contender, if the latest says otherwise. `seconds` is what the last whole run took.
     """
 
     driver: str
@@ -35,6 +37,7 @@ class Results:
     about: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     cells: Cells = field(default_factory=dict[str, dict[str, dict[str, list[float]]]])
     earlier: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    seconds: float = 0.0
 
     def add(self, workload: str, contender: str, numbers: dict[str, float]) -> None:
         """One more round."""
@@ -51,6 +54,10 @@ class Results:
         """The lowest and the highest round."""
         numbers = self.cells[workload][contender][name]
         return min(numbers), max(numbers)
+
+    def rounds(self, workload: str, contender: str) -> int:
+        """How often it was measured."""
+        return max(map(len, self.cells[workload][contender].values()), default=0)
 
     def rivals(self, workload: str, name: str, *, more: bool) -> list[str]:
         """Those that lost nothing and ran no more at a time than they were told to, the best one first."""
@@ -83,7 +90,8 @@ class Results:
         return path
 
     def over(self, before: Self) -> Self:
-        """These, and of an earlier run what they lack."""
+        """These, and of an earlier run what they lack and what is still measured."""
+        before = before.without_the_unmeasured()
         cells = {key: before.cells.get(key, {}) | self.cells.get(key, {}) for key in {**before.cells, **self.cells}}
         then = f"{before.when} UTC, {before.machine.partition(',')[0]}"
         earlier = {
@@ -91,7 +99,41 @@ class Results:
             for key, measured in before.cells.items()
             if (kept := [name for name in measured if name not in self.cells.get(key, {})])
         }
-        return replace(self, cells=cells, about=before.about | self.about, earlier=earlier)
+        staying = {name for names in earlier.values() for name in names}
+        about = before.about | {name: self.said_over(before, name, stays=name in staying) for name in self.about}
+        return replace(self, cells=cells, about=about, earlier=earlier, seconds=self.seconds or before.seconds)
+
+    def said_over(self, before: Self, name: str, *, stays: bool) -> dict[str, Any]:
+        """About a contender, with the errors of earlier runs that no number has replaced.
+
+        If one of their numbers `stays`, so does what it was of.
+        """
+        old, new = dict(before.about.get(name, {})), dict(self.about[name])
+        was = old.pop("earlier", {})
+        mine = any(name in measured for measured in self.cells.values())
+        if old and not mine and not {"error", "errors"} & set(new):
+            return before.about[name]
+        errors = {key: said for key, said in old.pop("errors", {}).items() if name not in self.cells.get(key, {})}
+        if errors | new.get("errors", {}):
+            new["errors"] = errors | new.get("errors", {})
+        facts = ("settings", "versions")
+        if any(old.get(fact) != new.get(fact) for fact in facts):
+            was = {fact: old[fact] for fact in facts if fact in old}
+        return new | {"earlier": was} if stays and was else new
+
+    def without_the_unmeasured(self) -> Self:
+        """What some plan measures: of contenders and workloads that there are, where they fit."""
+        able = contenders(self.driver)
+        known = {(workload.key, one.name) for one in able for workload in WORKLOADS if workload.fits(one, self.driver)}
+        cells = {
+            key: {name: cell for name, cell in measured.items() if (key, name) in known}
+            for key, measured in self.cells.items()
+        }
+        about = {one.name: dict(self.about[one.name]) for one in able if one.name in self.about}
+        for name, said in about.items():
+            errors = {key: error for key, error in said.pop("errors", {}).items() if (key, name) in known}
+            about[name] = said | ({"errors": errors} if errors else {})
+        return replace(self, cells={key: measured for key, measured in cells.items() if measured}, about=about)
 
     @classmethod
     def load_from(cls, path: Path) -> Self:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .bench import Bench, Numbers, Speeds
-from .contender import EVENTS, FLOOR, OURS, WATCHED, Contender, Uninstallable, contenders
+from .contender import OURS, Contender, Uninstallable, contenders
 from .results import Results
 from .store import Store
 from .trial import Failed
 from .workloads import WORKLOADS, Workload
+
+ROUNDS = 3
+"""How often each contender is measured, at most: workloads that take long say less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +24,13 @@ class Plan:
 
     workloads: Sequence[str] = ()
     contenders: Sequence[str] = ()
-    rounds: int = 3
+    rounds: int = ROUNDS
     seconds: float = 2.0
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all that there is, as often as it is by default."""
+        return not self.workloads and not self.contenders and self.rounds >= ROUNDS
 
     def wants(self, workload: Workload, driver: str) -> bool:
         """`W2` is both of its concurrencies."""
@@ -31,6 +40,7 @@ class Plan:
 
 def measured(store: Store, plan: Plan, keep: Callable[[Results], object] = lambda _: None) -> Results:
     """The whole of it on one driver; what there is after each workload is given to `keep`."""
+    began = time.monotonic()
     results = Results(store.driver, store.version(), store.durability)
     those = [one for one in contenders(store.driver) if not plan.contenders or one.name in plan.contenders]
     able = [contender for contender in those if introduced(results, contender)]
@@ -41,6 +51,9 @@ def measured(store: Store, plan: Plan, keep: Callable[[Results], object] = lambd
                 for contender in chosen(results, workload, able):
                     one(results, bench, workload, contender)
                 keep(results)
+    if plan.whole:
+        results.seconds = round(time.monotonic() - began)
+        keep(results)
     return results
 
 
@@ -58,13 +71,10 @@ def introduced(results: Results, contender: Contender) -> bool:
 
 def chosen(results: Results, workload: Workload, able: Sequence[Contender]) -> list[Contender]:
     """Who is measured by this workload."""
-    fit = [one for one in able if workload.concurrency <= one.most]
-    if workload.key != "W2 c100":  # elsewhere it is the same
-        fit = [one for one in fit if one.name not in (EVENTS, WATCHED)]
-    fit = [one for one in fit if one.name != FLOOR or workload.floor]
+    fit = [one for one in able if workload.fits(one, results.driver)]
     if not workload.alone:
         return fit
-    best = results.rivals("W2 c10", "rate", more=True)[:1] if workload.key.startswith("W10") else []
+    best = results.rivals("W2 c10", "rate", more=True)[:1] if workload.beside_best else []
     return [one for one in fit if one.name in (OURS, *best)]
 
 

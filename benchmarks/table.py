@@ -43,7 +43,7 @@ def cells_of(results: Results, workload: Workload, contender: str) -> list[str]:
     return [
         contender,
         shown(median),
-        f"{shown(low)} to {shown(high)}",
+        "once" if results.rounds(workload.key, contender) == 1 else f"{shown(low)} to {shown(high)}",
         ratio,
         *("-" if number is None else shown(number) for number in beside),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .bench import Measure
+from .contender import EVENTS, FLOOR, OURS, WATCHED, Contender
 from .latency import cold, idle, inside, latency
 from .occupancy import cpu, io
 from .throughput import backlog, delayed, drain, enqueue
@@ -29,6 +30,21 @@ class Workload:
     alone: bool = False
     floor: bool = False
     without: tuple[str, ...] = ()
+
+    def fits(self, contender: Contender, driver: str) -> bool:
+        """Whether this contender is ever measured by it, on this driver."""
+        if driver in self.without or self.concurrency > contender.most:
+            return False
+        if contender.name in (EVENTS, WATCHED):
+            return self.key == "W2 c100"  # elsewhere it is the same
+        if contender.name == FLOOR:
+            return self.floor
+        return not self.alone or contender.name == OURS or self.beside_best
+
+    @property
+    def beside_best(self) -> bool:
+        """Whether the best rival is measured beside asyncdq alone."""
+        return self.key.startswith("W10")
 
 
 FILE = ("sqlite", "sqs")

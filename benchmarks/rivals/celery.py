@@ -31,7 +31,7 @@ CPU = [*WORKER]
 SETTINGS = {
     "redis": "prefork, results ignored, prefetch multiplier 16, without gossip, mingle, heartbeat",
     "rabbitmq": "prefork, results ignored, prefetch multiplier 16, without gossip, mingle, heartbeat; confirms",
-    "mysql": "prefork, results ignored, prefetch multiplier 16, without gossip, mingle, heartbeat; polling_interval 5 ms "
+    "mysql": "prefork, results ignored, prefetch multiplier 16, without gossip, mingle, heartbeat; polls every 5 ms "
     "instead of 1 s",
 }
 CRASH = "what had begun is lost: it acks early by default"

@@ -27,7 +27,7 @@ CPU = [*WORKER, "--worker-type=process"]
 MOST = 100
 SETTINGS = {
     "redis": "threads, results off, no periodic tasks",
-    "postgres": "threads, results off, no periodic tasks; it polls at 5 to 100 ms where it cannot block (100 ms to 10 s)",
+    "postgres": "threads, results off, no periodic tasks; it polls at 5 to 100 ms if it cannot block (100 ms to 10 s)",
     "sqlite": "threads, results off, no periodic tasks, synchronous=normal; it polls at 5 to 100 ms (100 ms to 10 s)",
 }
 CRASH = "lost: it is deleted when it is handed out"
@@ -49,7 +49,7 @@ def made():
             from huey.storage import SqliteStorage
 
             class Normal(SqliteStorage):
-                """Its `fsync` is synchronous=full or off, and full if it is not given: asyncdq and the floor have normal."""
+                """Its `fsync` is synchronous=full or off, and not given it is full: the others have normal."""
 
                 def _create_connection(self):
                     connection = super()._create_connection()

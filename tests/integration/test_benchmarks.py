@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import page
-from benchmarks.contender import OURS
+from benchmarks.contender import EVENTS, OURS
 from benchmarks.occupancy import most_at_once, rate_while_full
 from benchmarks.results import Results
 from benchmarks.rounds import Plan, measured
@@ -75,3 +75,38 @@ def test_who_runs_more_at_a_time_than_it_was_told_is_found_out_and_is_no_rival()
     for name, over in ("modest", 0), ("greedy", 6):
         results.add("W4 c10", name, {"share": 98.0 + over, "over": over})
     assert results.rivals("W4 c10", "share", more=True) == ["modest"]
+
+
+def told(settings: str, **more: object) -> dict[str, object]:
+    return {"settings": settings, "crash": "", "versions": {"huey": "3"}, **more}
+
+
+def test_what_an_earlier_run_said_stays_with_the_numbers_that_stay() -> None:
+    first, second = (Results("sqlite", "SQLite", "WAL") for _ in range(2))
+    first.about["huey"] = told("slow", errors={"W1": "refused", "W1c": "locked"})
+    first.add("W2 c10", "huey", {"rate": 1.0})
+    second.about["huey"] = told("fast")
+    assert second.over(first).about == first.about  # nothing of it is measured yet
+    second.add("W1", "huey", {"rate": 2.0})
+    kept = second.over(first)
+    earlier = {"settings": "slow", "versions": {"huey": "3"}}
+    assert kept.about["huey"] == told("fast", errors={"W1c": "locked"}, earlier=earlier)
+    assert second.over(kept).about == kept.about  # a run saves after each workload
+    second.add("W2 c10", "huey", {"rate": 3.0})
+    assert second.over(kept).about["huey"] == told("fast", errors={"W1c": "locked"})
+
+
+def test_numbers_that_no_run_measures_any_more_are_dropped() -> None:
+    first, second = (Results("redis", "Redis", "") for _ in range(2))
+    for key, name in ("W2 c10", EVENTS), ("W2 c100", EVENTS), ("W4 c1000", "huey"), ("W2 c10", "gone"), ("W0", OURS):
+        first.add(key, name, {"rate": 1.0})
+    first.about |= {"gone": told(""), "huey": told("", errors={"W4 c1000": "no threads"})}
+    second.add("W2 c100", OURS, {"rate": 2.0})
+    kept = second.over(first)
+    assert kept.cells == {"W2 c100": {EVENTS: {"rate": [1.0]}, OURS: {"rate": [2.0]}}}
+    assert kept.about == {"huey": told("")}
+
+
+def test_how_long_a_whole_run_took_stays_after_a_run_of_a_part() -> None:
+    whole, part = Results("redis", "Redis", "", seconds=600), Results("redis", "Redis", "")
+    assert part.over(whole).seconds == 600
