@@ -11,7 +11,7 @@ A contender is a module with
     CPU         likewise, for CPU tasks on two processes; without it, two WORKERs of concurrency 1 run
     MOST        the highest concurrency that makes sense, if there is one
     SETTINGS    what was set to make it fast, in words
-    CRASH       what becomes of the tasks of a worker that is killed, in words
+    CRASH       what becomes of the tasks of a worker that is killed, in words; both may be by backend, "" for the rest
     producer()  an async context manager that yields a Producer, or a context manager if its client is sync
 
 MODE is single (one awaited call after the other), concurrent (100 callers: coroutines, or threads of a sync client),

@@ -55,7 +55,7 @@ class Contender:
     def said(self, fact: str, driver: str) -> str:
         """What it says of itself, where that depends on the driver too."""
         told: Any = self.facts.get(fact, "")
-        return str(told if isinstance(told, str) else told[driver])
+        return str(told if isinstance(told, str) else told.get(driver) or told[""])
 
     @cached_property
     def python(self) -> Path:

@@ -28,15 +28,26 @@ least work with the same guarantees. This page and its pictures are written by t
 `make bench-quick`.
 
 Rivals come from PyPI, each in an environment of its own, with the fast settings of its documentation. All have the same
-server, with the same durability, and run the same tasks. They are measured in rounds, A B C A B C; a number is the
-median of its rounds, with the lowest and the highest beside it. Tasks count themselves, by id: `lost` were enqueued and
-never executed, `doubled` are executions beyond a task's first. `cpu us` is the CPU per task of the worker with its
-children, of W1 that of the producer; `server us` is that of the server. `memory mb` is the peak of resident memory,
-added up over the processes of the worker (W6); `start s` is from the start of the process to its first task (W9).
+server and run the same tasks. What is enqueued is as durable for all, as the head of each driver says. On PostgreSQL
+asyncdq's enqueues, retries and burials wait for the disk as the server says; its claims, renewals and completions do
+not, because losing one repeats a task and loses none. The floor does the same. The rivals wait for each.
 
-`asyncdq` has default settings, and so writes a log line per task, up to a thousand a second; most rivals are run with
-a log level of warning. Events are off; `asyncdq-events` is the same with events on the Redis that it works from, and
-nobody who listens; `asyncdq-watched` with somebody who does, on the same two cores.
+They are measured in rounds, A B C A B C; a number is the median of its rounds, with the lowest and the highest beside
+it. W1 and W2 have three rounds, W3 and `W3 inside` two, and the others one: where a number was measured once, there is
+no spread. Tasks count themselves, by id: `lost` were enqueued and never executed, `doubled` are executions beyond a
+task's first. `cpu us` is the CPU per task of the worker with its children, of W1 that of the producer; `server us` is
+that of the server. `memory mb` is the peak of resident memory, added up over the processes of the worker (W6);
+`start s` is from the start of the process to its first task (W9).
+
+`asyncdq` has default settings, and so writes a log line per task, up to a thousand a second; most rivals are run with a
+log level of warning. arq's command line writes two lines per task, at its level of info. Events are off;
+`asyncdq-events` is the same with events on the Redis that it works from, and nobody who listens; `asyncdq-watched` with
+somebody who does, on the same two cores.
+
+The floor takes as many tasks at a time as its concurrency, and the next when these are done: it neither claims ahead
+nor overlaps its trips to the server. asyncdq claims up to 1,024 tasks ahead, on SQLite and RabbitMQ 256, and so can be
+faster than its floor. Of the rivals those that have a setting for it take about as many ahead. In W1c asyncdq merges
+the calls that wait at the same time into one trip to the server; the floor and the rivals make one for each.
 
 W3 has the producer in one process and the worker in another, as its rivals have. In `W3 inside` one process, and one
 event loop, does both, as an application on SQLite may do: asyncdq alone, and without log lines. What is wanted of
@@ -48,13 +59,16 @@ W4 is the rate while the slots are full: of thirty tasks for each slot the first
 become free at the same moment after the start, and the last one does not either; `over` is by how many more tasks than
 slots ran at once, and who has any is not counted among the rivals. After a minute a contender is measured by what it
 has done. W5 is counted likewise, from the twentieth task to the last but one: who starts a process when it is needed
-has one at first. In it asyncdq has its default slots and two processes, and its rivals two processes. The `commands` of
-W8 are a minute's: what Redis was sent, the transactions of PostgreSQL, the statements of MariaDB, and the packets that
-RabbitMQ received. W10 has a millisecond on the way to the server, and another on the way back.
+has one at first. In it asyncdq has its default slots and a pool of two processes. Of the rivals Celery, dramatiq, huey
+and repid have two processes by a setting of their own, repid's with ten tasks at a time; of all others two workers run,
+one task at a time each. The `commands` of W8 are a minute's: what Redis was sent, the transactions of PostgreSQL, the
+statements of MariaDB, and the packets that RabbitMQ received. W10 has a millisecond on the way to the server, and
+another on the way back.
 
-Left out: AsyncTasQ, whose releases want Python 3.12. RQ and Celery are left out at concurrency 100, where they would be
-100 processes. The backlog of W7 is a million, on RabbitMQ 200,000, on SQS 20,000. SQS is an emulator, whose answers
-take the longer the more messages it holds: that is what W4 at 1,000 and W7 show there, and no property of AWS.
+Left out: AsyncTasQ, whose releases want Python 3.12. Celery runs with its default pool, of processes. It and RQ are
+left out above concurrency 10, where they would be 100 processes and more; huey, which has a thread for each, is left
+out at 1,000. The backlog of W7 is a million, on RabbitMQ 200,000, on SQS 20,000. SQS is an emulator, whose answers take
+the longer the more messages it holds: that is what W4 at 1,000 and W7 show there, and no property of AWS.
 
 The load of the machine stands beside each driver: a number above the two cores means that other work took part of them.
 Then only ratios count, and of these only those of what was measured in one run: under each table stands what was not.
