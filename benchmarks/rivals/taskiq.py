@@ -4,7 +4,7 @@ import os
 from contextlib import asynccontextmanager
 
 from .. import bodies
-from ..contend import CONCURRENCY, URL, Producer
+from ..contend import URL, Producer
 
 PACKAGES = ["taskiq[uvloop]", "taskiq-redis", "taskiq-aio-pika", "redis[hiredis]", "uvloop"]
 DRIVERS = ("redis", "rabbitmq")
@@ -18,13 +18,13 @@ WORKER = [
     "benchmarks.rivals.taskiq:broker",
     "--workers=1",
     "--max-async-tasks={concurrency}",
-    "--max-prefetch={concurrency}",
+    "--max-prefetch=1000",
     "--no-parse",
     "--log-level=WARNING",
 ]
 SETTINGS = {
-    "redis": "RedisStreamBroker, no results, prefetch as the concurrency, --no-parse, uvloop, log level WARNING",
-    "rabbitmq": "AioPikaBroker, qos as the concurrency, no results, --no-parse, uvloop, log level WARNING",
+    "redis": "RedisStreamBroker, no results, prefetch 1,000, --no-parse, uvloop, log level WARNING",
+    "rabbitmq": "AioPikaBroker, qos 2,000, prefetch 1,000, no results, --no-parse, uvloop, log level WARNING",
 }
 CRASH = {"redis": "run again after idle_timeout, 10 minutes", "rabbitmq": "redelivered at once"}
 
@@ -35,7 +35,7 @@ if os.environ["BENCH_DRIVER"] == "redis":
 else:
     from taskiq_aio_pika import AioPikaBroker
 
-    broker = AioPikaBroker(os.environ[URL], qos=int(os.environ[CONCURRENCY]))
+    broker = AioPikaBroker(os.environ[URL], qos=2000)
 
 TASKS = {
     "noop": broker.task(task_name="noop")(bodies.noop),
