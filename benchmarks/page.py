@@ -75,6 +75,11 @@ Then only ratios count, and of these only those of what was measured in one run:
 """
 
 
+ORIENTATION = """\
+These depend on the machine as much as on us; its pace stands beside each driver. Those above count: ratios, and what a
+machine changes little."""
+
+
 def write(folder: Path = FOLDER, page: Path = PAGE, pictures: Path = PICTURES) -> None:
     """All drivers that have results."""
     known = [Results.load_from(path) for name in ORDER if (path := folder / f"{name}.json").exists()]
@@ -89,16 +94,24 @@ def write(folder: Path = FOLDER, page: Path = PAGE, pictures: Path = PICTURES) -
 def overview(known: Sequence[Results]) -> Iterator[str]:
     """The targets, and whether they were met."""
     yield from ("## What was to be reached", "")
+    yield from targets(known, figures=False)
+    yield from ("### For orientation", "", ORIENTATION, "")
+    yield from targets(known, figures=True)
+    yield from ("## Where we lose", "")
+    yield from [line for results in known for line in losses(results)] or ["Nowhere."]
+    yield ""
+
+
+def targets(known: Sequence[Results], *, figures: bool) -> Iterator[str]:
+    """Those that count, or the figures that depend on the machine."""
     yield from ("| driver | workload | | wanted | found | |", "|---|---|---|---|---|---|")
     for results in known:
         for one in judged(results):
-            sign = "at most" if one.measure.most else "at least"
-            verdict = "met" if one.met else "**missed**"
-            cells = (results.driver, one.measure.workload, one.measure.words, f"{sign} {table.shown(one.wanted)}")
-            yield f"| {' | '.join(cells)} | {table.shown(one.found)} | {verdict} |"
-    yield ""
-    yield from ("## Where we lose", "")
-    yield from [line for results in known for line in losses(results)] or ["Nowhere."]
+            if one.measure.figure == figures:
+                sign = "at most" if one.measure.most else "at least"
+                verdict = "met" if one.met else "**missed**"
+                cells = (results.driver, one.measure.workload, one.measure.words, f"{sign} {table.shown(one.wanted)}")
+                yield f"| {' | '.join(cells)} | {table.shown(one.found)} | {verdict} |"
     yield ""
 
 

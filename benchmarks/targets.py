@@ -13,12 +13,16 @@ Found = float | None
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A number that has a target: at least that, or at most if `most`."""
+    """A number that has a target: at least that, or at most if `most`.
+
+    A `figure` is for orientation: it depends on the machine as much as on us.
+    """
 
     workload: str
     words: str
     value: Callable[[Results], Found]
     most: bool = False
+    figure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +72,22 @@ def over(ours: Found, other: Found) -> Found:
 MEASURES = {
     "single of best": Measure("W1", "over the best rival", over_best("W1")),
     "single of floor": Measure("W1", "over the bare call", over_floor("W1")),
-    "single": Measure("W1", "per second", absolute("W1", "rate")),
+    "single": Measure("W1", "per second", absolute("W1", "rate"), figure=True),
     "concurrent of best": Measure("W1c", "over the best rival", over_best("W1c")),
-    "concurrent": Measure("W1c", "per second", absolute("W1c", "rate")),
-    "bulk": Measure("W1b", "per second", absolute("W1b", "rate")),
+    "concurrent": Measure("W1c", "per second", absolute("W1c", "rate"), figure=True),
+    "bulk": Measure("W1b", "per second", absolute("W1b", "rate"), figure=True),
     "c10 of best": Measure("W2 c10", "over the best rival", over_best("W2 c10")),
-    "c10": Measure("W2 c10", "per second", absolute("W2 c10", "rate")),
-    "cpu": Measure("W2 c10", "us of CPU per task", absolute("W2 c10", "cpu_us"), most=True),
+    "c10": Measure("W2 c10", "per second", absolute("W2 c10", "rate"), figure=True),
+    "cpu": Measure("W2 c10", "us of CPU per task", absolute("W2 c10", "cpu_us"), most=True, figure=True),
     "c100 of best": Measure("W2 c100", "over the best rival", over_best("W2 c100")),
-    "c100": Measure("W2 c100", "per second", absolute("W2 c100", "rate")),
+    "c100": Measure("W2 c100", "per second", absolute("W2 c100", "rate"), figure=True),
     "c100 of floor": Measure("W2 c100", "over the floor", over_floor("W2 c100")),
     "events": Measure("W2 c100", "with events, over without", with_events("W2 c100", EVENTS)),
     "watched": Measure("W2 c100", "with events that are read, over without", with_events("W2 c100", WATCHED)),
-    "p50": Measure("W3", "ms, p50", absolute("W3", "p50"), most=True),
-    "p99": Measure("W3", "ms, p99", absolute("W3", "p99"), most=True),
-    "p50 inside": Measure("W3 inside", "ms, p50", absolute("W3 inside", "p50"), most=True),
-    "p99 inside": Measure("W3 inside", "ms, p99", absolute("W3 inside", "p99"), most=True),
+    "p50": Measure("W3", "ms, p50", absolute("W3", "p50"), most=True, figure=True),
+    "p99": Measure("W3", "ms, p99", absolute("W3", "p99"), most=True, figure=True),
+    "p50 inside": Measure("W3 inside", "ms, p50", absolute("W3 inside", "p50"), most=True, figure=True),
+    "p99 inside": Measure("W3 inside", "ms, p99", absolute("W3 inside", "p99"), most=True, figure=True),
     "io c10": Measure("W4 c10", "% of the ceiling", absolute("W4 c10", "share")),
     "io c1000": Measure("W4 c1000", "% of the ceiling", absolute("W4 c1000", "share")),
     "cores": Measure("W5", "% of two cores", absolute("W5", "share")),
