@@ -82,7 +82,7 @@ def one(results: Results, bench: Bench, workload: Workload, contender: Contender
     """Measure it and say so. What a contender cannot do is noted, and does not stop the others."""
     try:
         numbers = workload.measure(bench, contender)
-    except Failed as error:
+    except (Failed, OSError) as error:  # the second: a command that cannot be started
         results.about[contender.name].setdefault("errors", {})[workload.key] = str(error)[-300:]
         print(f"{workload.key:9} {contender.name:13} failed: {error}", flush=True)
         return
