@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from ..envelope import decode
 from ..errors import NewerEnvelope, UndecodableBody, UnknownTask
 from ..message import Dead, Delivery, Outcome
-from ..retry import bury, decide, one_line
+from ..retry import bury, decide, describe, one_line
 from .crew import Crew
 from .job import Verdict
-from .log import log
 from .plan import Planner
 from .run import Run
 
@@ -44,8 +43,8 @@ def admit(delivery: Delivery, crew: Crew, position: int, claimed_at: float, leas
     except UnknownTask as error:
         return Refusal(delivery, envelope.task, _unknown(error, delivery, planner))
     except Exception as error:  # a definition or a call that nobody has refused before: it must not end the worker
-        log.exception("%s %s: the worker cannot tell how to run it", envelope.task, delivery.id)
-        return Refusal(delivery, envelope.task, Verdict(_failed(error, delivery, planner), one_line(error)))
+        verdict = Verdict(_failed(error, delivery, planner), one_line(error), traceback=describe(error))
+        return Refusal(delivery, envelope.task, verdict)
     if delivery.lost >= plan.policy.max_attempts:
         text = _losses(delivery.lost)
         return Refusal(delivery, envelope.task, Verdict(Dead("lost", text), text), plan.policy.max_attempts)

@@ -42,7 +42,7 @@ class Backlog:
         """Remove and return what has one attempt only, behind the first `count` of these, and all that follows."""
         waiting = [run for lane in self._lanes for run in lane]
         for place, run in enumerate(waiting):
-            count -= run.plan.policy.max_attempts == 1
+            count -= run.max_attempts == 1
             if count < 0:
                 taken, self._size = waiting[place:], place
                 self._ran_out = self._ran_out or not place

@@ -175,10 +175,10 @@ class Executor:
             self.stuck.add(run)
             log.warning(
                 "%s %s is stuck: its timeout of %g s has passed and it cannot be ended; its slot is held until it is",
-                run.plan.task.name,
+                run.task,
                 run.delivery.id,
                 run.plan.timeout,
-                extra={"event": "task_stuck", "task": run.plan.task.name, "task_id": run.delivery.id},
+                extra={"event": "task_stuck", "task": run.task, "task_id": run.delivery.id},
             )
 
 

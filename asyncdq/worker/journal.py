@@ -77,14 +77,13 @@ class Journal:
     def started(self, run: Run) -> None:
         """The task begins; who took it over from a worker that is dead says so, for that one cannot."""
         if run.delivery.lost:
-            self._redelivered(run.delivery, run.plan.task.name)
+            self._redelivered(run.delivery, run.task)
+        most = run.max_attempts
         if log.isEnabledFor(logging.DEBUG):
-            most = run.plan.policy.max_attempts
             text = _attempt(run.delivery, most)
-            _say("task_started", text, run.delivery, run.plan.task.name, logging.DEBUG, max_attempts=most)
+            _say("task_started", text, run.delivery, run.task, logging.DEBUG, max_attempts=most)
         if self._events is not None:
-            most = run.plan.policy.max_attempts
-            self._events.emit(_about(TaskStarted, self._events, run.delivery, run.plan.task.name, most))
+            self._events.emit(_about(TaskStarted, self._events, run.delivery, run.task, most))
 
     def settled(
         self, delivery: Delivery, task: str, verdict: Verdict, settled: Settled, max_attempts: int | None = None

@@ -76,7 +76,7 @@ class Run:
     def suspect(self) -> bool:
         """Whether the next loss would bury it: it may be what killed its workers."""
         lost = self.delivery.lost
-        return lost > 0 and lost >= self.plan.policy.max_attempts - 1
+        return lost > 0 and lost >= self.max_attempts - 1
 
     @property
     def given_up(self) -> Again | Unstarted:
@@ -88,10 +88,10 @@ class Run:
         delivery, enqueued_at = self.delivery, self.envelope.options.get("enqueued_at")
         return CurrentTask(
             delivery.id,
-            self.plan.task.name,
+            self.task,
             delivery.queue,
             delivery.attempt,
-            self.plan.policy.max_attempts,
+            self.max_attempts,
             None if enqueued_at is None else datetime.fromtimestamp(enqueued_at, UTC),
         )
 

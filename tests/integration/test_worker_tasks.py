@@ -56,13 +56,16 @@ unplanned.__annotations__["what"] = Unreadable  # as in a module whose annotatio
 
 
 @sqlite_only
-async def test_a_task_of_which_the_worker_cannot_tell_how_to_run_it_fails_alone(site: Site) -> None:
+async def test_a_task_of_which_the_worker_cannot_tell_how_to_run_it_fails_alone(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
     bad, good = await site.enqueue([task(max_attempts=2)(unplanned).bind(1), jobs.mark.bind()])
     await site.burst(retry=AT_ONCE)
     assert site.ledger.successes() == {good: 1}
     letter = (await site.dead())[bad]
     assert (letter.reason, letter.attempts) == ("attempts", 2)
     assert letter.error.startswith("RuntimeError: nobody asks me for ")
+    assert "__getattribute__" in caplog.text  # the traceback, as of any failed attempt
 
 
 @sqlite_only
