@@ -100,7 +100,8 @@ class Consumer:
     async def seek(self, queue: str) -> None:
         """Wake who waits for this queue if there is something to be fetched."""
         with suppress(ConnectionLost):  # then the lane has ended, and that wakes them
-            if (lane := self._lanes.get(queue)) and await within(self._link, lane.seek()):
+            lane = self._lanes.get(queue)
+            if lane is not None and await within(self._link, lane.seek()):
                 self.shelf.wake(queue)
 
     def take(self, queues: Mapping[str, int], limit: int) -> list[Delivery]:

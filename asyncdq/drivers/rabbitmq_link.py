@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import aiormq
 
@@ -19,6 +19,8 @@ from ..errors import ConfigurationError, ConnectionLost, DriverError
 from ..soon import start_soon
 from .rabbitmq_address import Address
 from .rabbitmq_errors import BROKEN, CLOSED, Unwelcome, explained
+
+T = TypeVar("T")
 
 OLDEST = (3, 10)
 """The first version whose quorum queues can delay."""
@@ -195,6 +197,11 @@ class Link:
             return self._opened
 
     @property
+    def at_hand(self) -> Opened | None:
+        """The connection, if there is one."""
+        return self._opened if self._opened is not None and self._opened.alive else None
+
+    @property
     def was_let_in(self) -> bool:
         """Whether user, password and virtual host are right: they were."""
         return self._was_let_in or (self._beside is not None and self._beside.was_let_in)
@@ -274,7 +281,7 @@ async def _ended(task: asyncio.Task[Any]) -> None:
             task.result()
 
 
-async def within(link: Link, call: Awaitable[Any]) -> Any:
+async def within(link: Link, call: Awaitable[T]) -> T:
     """The answer of a call, in time. Raises `ConnectionLost` otherwise, and the connection is used no more."""
     before = link.discards
     with explained(link.address):

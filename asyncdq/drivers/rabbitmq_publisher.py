@@ -28,11 +28,13 @@ class Publisher:
         self._names = names
         self.on_missing: Callable[[str], None] = lambda queue: None
         self._channel: tuple[Opened, Channel] | None = None
-        self._opening = asyncio.Lock()
+        self._waiting = 0  # who came later goes after them: a queue is first in, first out
+        self._clearing = False
+        self._cleared = asyncio.Event()  # not a lock: that lets one through per turn of the event loop
 
     async def publish(self, parcels: Sequence[Parcel]) -> list[Failure]:
         """For each None if it is stored, or what is wrong. Raises if not even one was tried."""
-        opened, channel = self._at_hand(parcels) or await within(self._link, self._ready(parcels))
+        opened, channel = self._at_hand(parcels) or await self._ready(parcels)
         errors = await _sent(channel, parcels, self._link.timeout)
         blocked = False
         if any(isinstance(error, TimeoutError) for error in errors):
@@ -53,7 +55,11 @@ class Publisher:
         return results
 
     def _at_hand(self, parcels: Sequence[Parcel]) -> tuple[Opened, Channel] | None:
-        """The channel, if nothing has to be waited for: that took four turns of the event loop."""
+        """The channel, if nothing has to be waited for: that takes turns of the event loop."""
+        return None if self._waiting else self._way(parcels)
+
+    def _way(self, parcels: Sequence[Parcel]) -> tuple[Opened, Channel] | None:
+        """The channel, if it is open and all that these need is there."""
         if self._channel is None:
             return None
         opened, channel = self._channel
@@ -62,20 +68,47 @@ class Publisher:
         return self._channel if self._topology.stands(opened, parcels) else None
 
     async def _ready(self, parcels: Sequence[Parcel]) -> tuple[Opened, Channel]:
-        opened = await self._link.opened()
-        if opened.blocked:
-            await self._wait_until_unblocked(opened)
-        async with self._opening:
-            queues = list({parcel.queue for parcel in parcels if parcel.exchange})
-            for at in range(0, len(queues), ABREAST):
-                await asyncio.gather(*(self._topology.queue(opened, each) for each in queues[at : at + ABREAST]))
-            for exchange in {parcel.exchange for parcel in parcels} - {"", self._names.exchange}:
-                await self._topology.ladder(opened, exchange)
-            for name in {parcel.key for parcel in parcels if not parcel.exchange}:
-                await self._topology.kept(opened, name)
-            if self._channel is None or self._channel[0] is not opened or self._channel[1].is_closed:
-                self._channel = opened, await opened.channel(confirms=True)
-            return self._channel
+        self._waiting += 1
+        try:
+            return await within(self._link, self._cleared_way(parcels))
+        finally:
+            self._waiting -= 1
+
+    async def _cleared_way(self, parcels: Sequence[Parcel]) -> tuple[Opened, Channel]:
+        if not self._clearing and self._way(parcels):
+            await asyncio.sleep(0)  # those who have been woken go first
+        while self._clearing or not (way := self._way(parcels)):
+            at_hand = self._link.at_hand
+            if at_hand is not None and at_hand.blocked:
+                await self._wait_until_unblocked(at_hand)
+            elif self._clearing:
+                await self._cleared.wait()
+            else:
+                await self._clear(parcels)
+        return way
+
+    async def _clear(self, parcels: Sequence[Parcel]) -> None:
+        """What is missing is opened and declared, unless the broker lets nobody publish now."""
+        self._clearing = True
+        self._cleared.clear()
+        try:
+            opened = await self._link.opened()
+            if not opened.blocked:
+                await self._declare(opened, parcels)
+                if self._channel is None or self._channel[0] is not opened or self._channel[1].is_closed:
+                    self._channel = opened, await opened.channel(confirms=True)
+        finally:
+            self._clearing = False
+            self._cleared.set()
+
+    async def _declare(self, opened: Opened, parcels: Sequence[Parcel]) -> None:
+        queues = list({parcel.queue for parcel in parcels if parcel.exchange})
+        for at in range(0, len(queues), ABREAST):
+            await asyncio.gather(*(self._topology.queue(opened, each) for each in queues[at : at + ABREAST]))
+        for exchange in {parcel.exchange for parcel in parcels} - {"", self._names.exchange}:
+            await self._topology.ladder(opened, exchange)
+        for name in {parcel.key for parcel in parcels if not parcel.exchange}:
+            await self._topology.kept(opened, name)
 
     async def _wait_until_unblocked(self, opened: Opened) -> None:
         try:

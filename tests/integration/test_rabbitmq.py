@@ -480,6 +480,16 @@ async def test_an_exchange_that_an_operator_deletes_is_declared_again(
     assert await driver.enqueue([message("c")]) == []
 
 
+async def test_what_is_published_while_a_queue_is_declared_keeps_its_order(driver: RabbitMQDriver) -> None:
+    for queue in (f"work{number}" for number in range(5)):  # with each, all of them wait for its declaration at first
+        calls: list[asyncio.Task[object]] = []
+        while len(calls) < 400:
+            calls.append(asyncio.create_task(driver.enqueue([message(f"{len(calls):03}", queue)])))
+            await asyncio.sleep(0)  # one per turn of the event loop
+        await asyncio.gather(*calls)
+        assert [each.id for each in await claim(driver, 400, queue)] == [f"{number:03}" for number in range(400)]
+
+
 async def test_what_is_given_back_from_the_shelf_does_not_come_back_at_once(driver: RabbitMQDriver) -> None:
     await driver.enqueue([message(f"{number:02}") for number in range(40)])
     running, began = await claim(driver, 5), list[str]()
