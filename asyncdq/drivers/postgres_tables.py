@@ -28,6 +28,7 @@ class Tables:
         self.done = self._read("done")
         self.extend = self._read("extend")
         self.enqueue = self._read("enqueue")
+        self.enqueue_one = self._read("enqueue_one")
         self.settle = self._read("settle")
         self.requeue = self._read("requeue")
         self.delete = self._read("delete")

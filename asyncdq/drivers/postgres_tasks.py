@@ -40,6 +40,8 @@ def parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
 
 async def enqueue(connection: Connection, tables: Tables, messages: Sequence[Message]) -> list[Message]:
     """Store them; return those whose id was known."""
+    if len(messages) == 1:
+        return await _enqueue_one(connection, tables, messages[0])
     row = await connection.fetchrow(
         tables.enqueue,
         [each.queue for each in messages],
@@ -49,6 +51,11 @@ async def enqueue(connection: Connection, tables: Tables, messages: Sequence[Mes
     )
     assert row is not None
     return [] if row["stored"] is None else _known(messages, set(row["stored"]))
+
+
+async def _enqueue_one(connection: Connection, tables: Tables, message: Message) -> list[Message]:
+    columns = message.queue, message.id, microseconds(message.delay), message.body
+    return [] if await connection.fetchval(tables.enqueue_one, *columns) else [message]
 
 
 def _known(messages: Sequence[Message], stored: set[str]) -> list[Message]:

@@ -118,6 +118,20 @@ async def test_rows_are_met_by_their_keys_whatever_the_planner_knows(
         assert found.count("_pkey on") == found.count("Index Cond: ((queue = ANY (") > 0
 
 
+STORED = {"enqueue": "'{w,w}', '{a,b}', '{0,0}', '{x,x}'", "enqueue_one": "'w', 'a', 0, 'x'"}
+
+
+@pytest.mark.parametrize("statement", STORED)
+async def test_an_enqueue_probes_the_index_whatever_the_planner_knows(
+    driver: PostgresDriver, admin: Admin, statement: str
+) -> None:
+    for change in ("select", "vacuum analyze", FILL, "vacuum analyze"):
+        await admin.execute(change)
+        found = await explained(admin, getattr(driver._tables, statement), STORED[statement])
+        assert "Scan Backward using task_queue_ready" in found
+        assert "Seq Scan" not in found
+
+
 async def test_a_claim_from_a_long_backlog_takes_milliseconds(driver: PostgresDriver, admin: Admin) -> None:
     await admin.execute(FILL)
     times: list[float] = []
