@@ -121,7 +121,7 @@ def _annotation(function: Callable[..., Any], parameter: inspect.Parameter) -> A
     scope = getattr(function, "__globals__", {})
     try:
         hint = typing.get_type_hints(alone, globalns=scope, include_extras=True)[parameter.name]
-        return hint if parameter.default is not None else cast(Any, Optional)[hint]  # many write `when: date = None`
+        return hint if parameter.default is not None else cast("Any", Optional)[hint]  # many write `when: date = None`
     except Exception:  # an annotation is any expression of the user's
         return parameter.annotation if not isinstance(parameter.annotation, str) else Any
 
@@ -155,7 +155,7 @@ def _fit(function: Callable[..., Any], name: str, annotation: Any) -> Fit | None
     try:
         # In a tuple, because a dataclass by itself refuses a configuration, and takes one from around it.
         adapter: TypeAdapter[tuple[Any]] = TypeAdapter(
-            cast(Any, types.GenericAlias(tuple, (_eager(annotation),))), config=ConfigDict(arbitrary_types_allowed=True)
+            cast("Any", types.GenericAlias(tuple, (_eager(annotation),))), config=ConfigDict(arbitrary_types_allowed=True)
         )
     except Exception:  # an annotation is any expression of the user's: then the value stays as it came
         return None

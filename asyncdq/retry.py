@@ -59,7 +59,7 @@ class RetryPolicy:
             raise ConfigurationError(f"jitter is True or False, not {self.jitter!r}")
         for name in ("retry_on", "give_up_on"):
             kinds: object = getattr(self, name)
-            if not isinstance(kinds, tuple) or not all(map(is_error_class, cast(tuple[object, ...], kinds))):
+            if not isinstance(kinds, tuple) or not all(map(is_error_class, cast("tuple[object, ...]", kinds))):
                 raise ConfigurationError(f"{name} is a tuple of error classes, such as (OSError,), not {kinds!r}")
 
     def delay_after(self, attempt: int, roll: float = 1.0) -> float:

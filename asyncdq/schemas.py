@@ -24,7 +24,7 @@ def making(schema: Any) -> Any:
 
     A subclass of `str` arrives as text: it is called with that. It is the same object if there is no such class.
     """
-    kind = cast(Any, type(schema))
+    kind = cast("Any", type(schema))
     if kind is dict:
         if schema.get("type") == "is-instance" and isclass(schema["cls"]):
             return _made_if_need_be(schema)
@@ -92,7 +92,7 @@ def _inside(value: Any, part: Any) -> Any:
 def _names(schema: Any) -> Iterator[str]:
     """The names of all fields, and their aliases."""
     if isinstance(schema, dict):
-        node = cast(dict[str, Any], schema)
+        node = cast("dict[str, Any]", schema)
         fields = node.get("fields")
         names = [node.get("validation_alias"), node.get("name"), *(fields or ())]
         yield from (name for name in names if isinstance(name, str))

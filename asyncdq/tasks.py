@@ -221,4 +221,4 @@ def _place(function: Callable[..., Any]) -> str:
 
 
 def _innermost(function: Callable[..., Any]) -> FunctionType:
-    return cast(FunctionType, inspect.unwrap(function))  # a decorator's wrapper is the same for many
+    return cast("FunctionType", inspect.unwrap(function))  # a decorator's wrapper is the same for many

@@ -69,7 +69,7 @@ class Wire:
         """The answer of SQS, within the timeout and `longer` seconds. Raises `ConnectionLost` and others of ours."""
         try:
             async with asyncio.timeout(self._address.timeout + longer):
-                return cast(Answer, await getattr(self._client, operation)(**asked))
+                return cast("Answer", await getattr(self._client, operation)(**asked))
         except TimeoutError as error:
             raise ConnectionLost(f"{self._address} does not answer {operation}") from error
         except Exception as error:

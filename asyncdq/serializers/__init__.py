@@ -43,7 +43,7 @@ def _load(name: Serializer | str) -> Serializer:
         raise ConfigurationError(
             f"serializer {name!r} lacks {', '.join(missing)}; it needs content_type (a text), dumps and loads"
         )
-    return cast(Serializer, found)
+    return cast("Serializer", found)
 
 
 def _resolve(name: str, path: str) -> Any:

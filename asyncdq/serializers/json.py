@@ -50,9 +50,9 @@ def _plain(value: object, depth: int) -> object:
     if depth == DEPTH:
         raise ValueError(f"it is nested over {DEPTH} levels deep")
     if isinstance(value, list):
-        return [_plain(item, depth + 1) for item in cast(list[object], value)]
+        return [_plain(item, depth + 1) for item in cast("list[object]", value)]
     if isinstance(value, dict):
-        return _object(cast(dict[object, object], value), depth + 1)
+        return _object(cast("dict[object, object]", value), depth + 1)
     kind = BY_TYPE[type(value)]
     return {f"${kind.name}": _plain(kind.write(value), depth + 1)}
 
@@ -62,7 +62,7 @@ def _object(value: dict[object, object], depth: int) -> object:
         raise TypeError(MAP_AS_KEY)
     pairs = [(_plain(key, depth), _plain(item, depth)) for key, item in value.items()]
     if all(isinstance(key, str) for key, _ in pairs) and not (len(pairs) == 1 and str(pairs[0][0]).startswith("$")):
-        return dict(cast(list[tuple[str, object]], pairs))
+        return dict(cast("list[tuple[str, object]]", pairs))
     return {"$map": pairs}
 
 
@@ -88,7 +88,7 @@ def _read_float(text: str) -> float:
 def _read_map(pairs: list[Any]) -> dict[object, object]:
     if type(pairs) is not list or any(type(pair) is not list or len(pair) != 2 for pair in pairs):
         raise ValueError("$map is a list of pairs")
-    return dict(cast(list[tuple[object, object]], pairs))
+    return dict(cast("list[tuple[object, object]]", pairs))
 
 
 _ONLY_HERE: dict[str, Callable[[Any], object]] = {

@@ -66,7 +66,7 @@ def stays_hashable(value: object) -> bool:
     """Whether what is read of this key or member can be one."""
     plain = known(value)
     if isinstance(plain, tuple):
-        return all(map(stays_hashable, cast(tuple[object, ...], plain)))
+        return all(map(stays_hashable, cast("tuple[object, ...]", plain)))
     return not isinstance(plain, dict)
 
 
@@ -161,21 +161,21 @@ def _find(value: object, path: tuple[object, ...], parents: frozenset[int]) -> _
     for key, child in _children(plain):
         if found := _find(child, (*path, key), parents | {id(value)}):
             return found
-    if isinstance(plain, dict) and not all(map(stays_hashable, cast(dict[object, object], plain))):
+    if isinstance(plain, dict) and not all(map(stays_hashable, cast("dict[object, object]", plain))):
         return path, value, MAP_AS_KEY
     return None
 
 
 def _children(plain: object) -> Iterable[tuple[object, object]]:
     if isinstance(plain, dict):
-        items = cast(dict[object, object], plain)
+        items = cast("dict[object, object]", plain)
         return [*((f"key {_short(key)}", key) for key in items), *items.items()]
-    return enumerate(cast(list[object], plain)) if isinstance(plain, list) else ()
+    return enumerate(cast("list[object]", plain)) if isinstance(plain, list) else ()
 
 
 def _place(value: object, path: tuple[object, ...]) -> str:
     """`argument 0['when']` for the arguments of a call; the bare path for anything else."""
-    if isinstance(value, list) and len(cast(list[object], value)) == 2 and len(path) >= 2:
+    if isinstance(value, list) and len(cast("list[object]", value)) == 2 and len(path) >= 2:
         return f"argument {path[1]!r}" + "".join(f"[{_short(key)}]" for key in path[2:12])
     return "the value" + "".join(f"[{_short(key)}]" for key in path[:12])
 

@@ -100,7 +100,7 @@ class Executor:
                 f"{', '.join(sorted(self._serializers))}: name the serializer with --serializer"
             )
         try:
-            args, kwargs = cast(tuple[list[Any], dict[Any, Any]], serializer.loads(run.envelope.args))
+            args, kwargs = cast("tuple[list[Any], dict[Any, Any]]", serializer.loads(run.envelope.args))
             return tuple(args), {} if kwargs == {} else {str(key): value for key, value in kwargs.items()}
         except Exception as error:  # a serializer may be the user's own, and raise anything
             raise UndecodableBody(f"the arguments cannot be read: {one_line(error)}") from error

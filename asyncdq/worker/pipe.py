@@ -167,7 +167,7 @@ class WorkerEnd(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of asyncio.Protocol."""
         self.open = True
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one too, but not a subclass
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one too, but not a subclass
 
     def data_received(self, data: bytes) -> None:
         """Part of asyncio.Protocol."""

@@ -42,6 +42,7 @@ class Settler:
         self._outage = outage
         # Not in the context of the run whose outcome is the first: what is logged on the way is not said by its task.
         self._batcher: Batcher[Item, Settled] = Batcher(self._send_first, driver.limits.batch, context=copy_context())
+        self._at_once = max(1, min(AT_ONCE, driver.limits.keeps_sent))
         self._tells = False  # the driver has told of the last trip when it was on its way
         self.unsent = 0
         self.on_sent: Callable[[], None] = lambda: None
@@ -61,7 +62,7 @@ class Settler:
     def hurry(self, slots: int) -> None:
         """Tasks wait for a slot: if half of the slots are those of unsent outcomes, send another trip now."""
         if self._tells and 2 * self.unsent >= slots:
-            self._batcher.hurry(max(1, min(AT_ONCE, self._driver.limits.keeps_sent)))
+            self._batcher.hurry(self._at_once)
 
     async def drain(self, timeout: float) -> bool:
         """Return True when everything is written; False after `timeout` seconds, and the rest is abandoned."""

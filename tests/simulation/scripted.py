@@ -197,7 +197,7 @@ class ScriptedDriver(BaseDriver):
             raise DriverError("this driver is not connected")
         if self.server.closed:
             raise DriverError("this world has ended")
-        fate, loop = self.network.fate(verb), cast(VirtualLoop, asyncio.get_running_loop())
+        fate, loop = self.network.fate(verb), cast("VirtualLoop", asyncio.get_running_loop())
         self.calls.append((verb, what))
         if fate.out + fate.back > SLOW:
             self._ledger.troubled(self.name)

@@ -146,7 +146,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
         """Turn until this is done; its result."""
-        main = asyncio.ensure_future(cast(Awaitable[T], future), loop=self)
+        main = asyncio.ensure_future(cast("Awaitable[T]", future), loop=self)
         asyncio._set_running_loop(self)
         try:
             self._turn_until(main)
