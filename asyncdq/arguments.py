@@ -155,7 +155,8 @@ def _fit(function: Callable[..., Any], name: str, annotation: Any) -> Fit | None
     try:
         # In a tuple, because a dataclass by itself refuses a configuration, and takes one from around it.
         adapter: TypeAdapter[tuple[Any]] = TypeAdapter(
-            cast("Any", types.GenericAlias(tuple, (_eager(annotation),))), config=ConfigDict(arbitrary_types_allowed=True)
+            cast("Any", types.GenericAlias(tuple, (_eager(annotation),))),
+            config=ConfigDict(arbitrary_types_allowed=True),
         )
     except Exception:  # an annotation is any expression of the user's: then the value stays as it came
         return None

@@ -15,7 +15,7 @@ somebody had locked, one whose commit took more than half a second; all others k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 
 FULL_LOOK = 0.5
@@ -36,15 +36,12 @@ class Floor:
             self.forget()
         return self._oldest
 
-    def learn(self, floor: Mapping[str, datetime], asked_at: float, claimed: Iterable[tuple[str, datetime]]) -> None:
-        """The claim sent at `asked_at`, beginning at `floor`, was filled with messages of these queues and times."""
+    def learn(self, floor: Mapping[str, datetime], asked_at: float, oldest: Mapping[str, datetime]) -> None:
+        """The claim sent at `asked_at`, beginning at `floor`, was filled; the times of the oldest that it brought."""
         if floor is not self._oldest:
             return  # while it was under way something was given back, or another claim has told more
         if not floor:
             self._looked_at = asked_at
-        oldest: dict[str, datetime] = {}
-        for queue, time in claimed:
-            oldest[queue] = min(time, oldest.get(queue, time))
         self._oldest = {**floor, **oldest}
 
     def forget(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil
+from operator import itemgetter
 from typing import Any
 
 from ..message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted, executions
@@ -83,13 +84,14 @@ async def claim(
     if floors and not rows:
         floor.forget()
         rows = await connection.fetch(tables.claim, *columns, [None] * len(queues))
+    rows.sort(key=itemgetter(1, 2))  # an update returns its rows in any order
+    if len(queues) > 1:
+        position = {queue: number for number, queue in enumerate(queues)}
+        rows.sort(key=lambda row: position[row[0]])
     if len(rows) < limit:
         floor.forget()
     else:
-        floor.learn(floors, asked_at, ((queue, time) for queue, time, *_ in rows))
-    if len(rows) > 1:  # an update returns its rows in any order
-        position = {queue: number for number, queue in enumerate(queues)}
-        rows.sort(key=lambda row: (position[row[0]], row[1], row[2]))
+        floor.learn(floors, asked_at, {row[0]: row[1] for row in reversed(rows)})
     return [Delivery(id, queue, body, attempt, lost, token) for queue, _, _, id, body, attempt, lost in rows]
 
 
@@ -110,9 +112,9 @@ async def settle(
             twice.append(delivery)
         else:
             firsts[key] = (delivery, outcome)
-    firsts = {key: firsts[key] for key in sorted(firsts)}  # in the order of `extend`: the rows are locked in it
-    chosen = list(firsts.values())
-    keys = [[key[column] for key in firsts] for column in range(3)]
+    order = sorted(firsts)  # that of `extend`: the rows are locked in it
+    keys = map(list, zip(*order, strict=True))
+    chosen = [firsts[key] for key in order]
     if all(isinstance(outcome, Done) for _, outcome in chosen):
         ours = await prepared.ask(connection, sent, tables.done, *keys)
     else:
