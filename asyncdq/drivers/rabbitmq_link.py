@@ -95,6 +95,8 @@ class _Connection(Protocol):
     channels: Mapping[int, Any]
 
     @property
+    def closing(self) -> asyncio.Future[Any]: ...
+    @property
     def is_closed(self) -> bool: ...
     async def connect(self) -> bool: ...
     async def close(self, exc: Any, timeout: float | None = ...) -> None: ...
@@ -155,8 +157,13 @@ class Opened:
         return True
 
     async def unblocked(self) -> None:
-        """Return when the broker lets us publish."""
-        await self.connection.ready()
+        """Return when the broker lets us publish, or the connection has ended: the library waits on then."""
+        ready, ended = start_soon(self.connection.ready()), self.connection.closing
+        try:
+            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+            ended.cancel()  # of it the library gives each who asks one of his own
 
 
 class Link:
@@ -195,11 +202,6 @@ class Link:
                     raise
                 self._was_let_in = True
             return self._opened
-
-    @property
-    def at_hand(self) -> Opened | None:
-        """The connection, if there is one."""
-        return self._opened if self._opened is not None and self._opened.alive else None
 
     @property
     def was_let_in(self) -> bool:

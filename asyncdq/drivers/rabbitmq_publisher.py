@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 from ..errors import AsyncdqError, ConnectionLost, DriverError
 from ..soon import start_soon
@@ -28,14 +30,13 @@ class Publisher:
         self._names = names
         self.on_missing: Callable[[str], None] = lambda queue: None
         self._channel: tuple[Opened, Channel] | None = None
-        self._waiting = 0  # who came later goes after them: a queue is first in, first out
-        self._clearing = False
-        self._cleared = asyncio.Event()  # not a lock: that lets one through per turn of the event loop
+        self._opening = asyncio.Lock()  # who waits for it goes on in the order in which they came
+        self._in_line: Counter[str] = Counter()  # by queue, the calls that have not begun to send
 
     async def publish(self, parcels: Sequence[Parcel]) -> list[Failure]:
         """For each None if it is stored, or what is wrong. Raises if not even one was tried."""
         opened, channel = self._at_hand(parcels) or await self._ready(parcels)
-        errors = await _sent(channel, parcels, self._link.timeout)
+        errors = await self._sent(channel, parcels)
         blocked = False
         if any(isinstance(error, TimeoutError) for error in errors):
             blocked = opened.blocked
@@ -55,12 +56,11 @@ class Publisher:
         return results
 
     def _at_hand(self, parcels: Sequence[Parcel]) -> tuple[Opened, Channel] | None:
-        """The channel, if nothing has to be waited for: that takes turns of the event loop."""
-        return None if self._waiting else self._way(parcels)
+        """The channel, if nothing has to be waited for: that takes turns of the event loop.
 
-    def _way(self, parcels: Sequence[Parcel]) -> tuple[Opened, Channel] | None:
-        """The channel, if it is open and all that these need is there."""
-        if self._channel is None:
+        Who came before them goes before them: a queue is first in, first out.
+        """
+        if self._channel is None or any(parcel.queue in self._in_line for parcel in parcels):
             return None
         opened, channel = self._channel
         if channel.is_closed or not opened.alive or opened.blocked:
@@ -68,54 +68,65 @@ class Publisher:
         return self._channel if self._topology.stands(opened, parcels) else None
 
     async def _ready(self, parcels: Sequence[Parcel]) -> tuple[Opened, Channel]:
-        self._waiting += 1
+        with self._lined_up(parcels):
+            return await within(self._link, self._prepared(parcels))
+
+    @contextmanager
+    def _lined_up(self, parcels: Sequence[Parcel]) -> Generator[None]:
+        queues = {parcel.queue for parcel in parcels}
+        self._in_line.update(queues)
         try:
-            return await within(self._link, self._cleared_way(parcels))
+            yield
         finally:
-            self._waiting -= 1
+            for queue in queues:
+                self._in_line[queue] -= 1
+                if not self._in_line[queue]:
+                    del self._in_line[queue]
 
-    async def _cleared_way(self, parcels: Sequence[Parcel]) -> tuple[Opened, Channel]:
-        if not self._clearing and self._way(parcels):
-            await asyncio.sleep(0)  # those who have been woken go first
-        while self._clearing or not (way := self._way(parcels)):
-            at_hand = self._link.at_hand
-            if at_hand is not None and at_hand.blocked:
-                await self._wait_until_unblocked(at_hand)
-            elif self._clearing:
-                await self._cleared.wait()
-            else:
-                await self._clear(parcels)
-        return way
+    async def _prepared(self, parcels: Sequence[Parcel]) -> tuple[Opened, Channel]:
+        opened = await self._unblocked()
+        async with self._opening:
+            queues = list({parcel.queue for parcel in parcels if parcel.exchange})
+            for at in range(0, len(queues), ABREAST):
+                await asyncio.gather(*(self._topology.queue(opened, each) for each in queues[at : at + ABREAST]))
+            for exchange in {parcel.exchange for parcel in parcels} - {"", self._names.exchange}:
+                await self._topology.ladder(opened, exchange)
+            for name in {parcel.key for parcel in parcels if not parcel.exchange}:
+                await self._topology.kept(opened, name)
+            if self._channel is None or self._channel[0] is not opened or self._channel[1].is_closed:
+                self._channel = opened, await opened.channel(confirms=True)
+            way = self._channel
+            await asyncio.sleep(0)  # what was let go before has begun now, also where it is several
+            return way
 
-    async def _clear(self, parcels: Sequence[Parcel]) -> None:
-        """What is missing is opened and declared, unless the broker lets nobody publish now."""
-        self._clearing = True
-        self._cleared.clear()
-        try:
-            opened = await self._link.opened()
-            if not opened.blocked:
-                await self._declare(opened, parcels)
-                if self._channel is None or self._channel[0] is not opened or self._channel[1].is_closed:
-                    self._channel = opened, await opened.channel(confirms=True)
-        finally:
-            self._clearing = False
-            self._cleared.set()
+    async def _unblocked(self) -> Opened:
+        """The connection, when the broker lets us publish on it."""
+        ends = asyncio.get_running_loop().time() + self._link.timeout * 0.9
+        waited = False
+        while (opened := await self._link.opened()).blocked:
+            waited = True
+            try:
+                async with asyncio.timeout_at(ends):
+                    await opened.unblocked()
+            except TimeoutError:
+                raise ConnectionLost(_blocked_text(self._link)) from None
+        if not waited:
+            await asyncio.sleep(0)  # those who have waited go first
+        return opened
 
-    async def _declare(self, opened: Opened, parcels: Sequence[Parcel]) -> None:
-        queues = list({parcel.queue for parcel in parcels if parcel.exchange})
-        for at in range(0, len(queues), ABREAST):
-            await asyncio.gather(*(self._topology.queue(opened, each) for each in queues[at : at + ABREAST]))
-        for exchange in {parcel.exchange for parcel in parcels} - {"", self._names.exchange}:
-            await self._topology.ladder(opened, exchange)
-        for name in {parcel.key for parcel in parcels if not parcel.exchange}:
-            await self._topology.kept(opened, name)
-
-    async def _wait_until_unblocked(self, opened: Opened) -> None:
-        try:
-            async with asyncio.timeout(self._link.timeout * 0.9):
-                await opened.unblocked()
-        except TimeoutError:
-            raise ConnectionLost(_blocked_text(self._link)) from None
+    async def _sent(self, channel: Channel, parcels: Sequence[Parcel]) -> list[BaseException | None]:
+        """What became of each; a TimeoutError is what has no answer yet."""
+        if len(parcels) == 1:  # without the task and the turns of the event loop that several take
+            return [await _sent_alone(channel, parcels[0], self._link.timeout)]
+        trips = [start_soon(_publish(channel, parcel)) for parcel in parcels]
+        with self._lined_up(parcels):
+            await asyncio.sleep(0)  # they begin in the next turn of the event loop
+        _, late = await asyncio.wait(trips, timeout=self._link.timeout)
+        if late:
+            for trip in late:
+                trip.cancel()
+            await asyncio.wait(late)
+        return [TimeoutError() if trip.cancelled() else trip.exception() for trip in trips]
 
     def _failure(self, opened: Opened, error: BaseException, blocked: bool) -> AsyncdqError:
         try:
@@ -127,19 +138,6 @@ class Publisher:
             if blocked and isinstance(error, TimeoutError):
                 return ConnectionLost(_blocked_text(self._link))
             return failure
-
-
-async def _sent(channel: Channel, parcels: Sequence[Parcel], timeout: float) -> list[BaseException | None]:
-    """What became of each; a TimeoutError is what has no answer yet."""
-    if len(parcels) == 1:  # without the task and the turns of the event loop that several take
-        return [await _sent_alone(channel, parcels[0], timeout)]
-    trips = [start_soon(_publish(channel, parcel)) for parcel in parcels]
-    _, late = await asyncio.wait(trips, timeout=timeout)
-    if late:
-        for trip in late:
-            trip.cancel()
-        await asyncio.wait(late)
-    return [TimeoutError() if trip.cancelled() else trip.exception() for trip in trips]
 
 
 async def _sent_alone(channel: Channel, parcel: Parcel, timeout: float) -> BaseException | None:

@@ -480,14 +480,33 @@ async def test_an_exchange_that_an_operator_deletes_is_declared_again(
     assert await driver.enqueue([message("c")]) == []
 
 
-async def test_what_is_published_while_a_queue_is_declared_keeps_its_order(driver: RabbitMQDriver) -> None:
-    for queue in (f"work{number}" for number in range(5)):  # with each, all of them wait for its declaration at first
-        calls: list[asyncio.Task[object]] = []
-        while len(calls) < 400:
-            calls.append(asyncio.create_task(driver.enqueue([message(f"{len(calls):03}", queue)])))
+async def test_what_is_published_while_queues_are_declared_keeps_its_order(driver: RabbitMQDriver) -> None:
+    for number in range(5):
+        queue = f"work{number}"
+        calls = [asyncio.create_task(driver.enqueue([message("first", f"other{number}")]))]
+        for place in range(400):
+            calls.append(asyncio.create_task(driver.enqueue([message(f"{place:03}", queue)])))
             await asyncio.sleep(0)  # one per turn of the event loop
         await asyncio.gather(*calls)
-        assert [each.id for each in await claim(driver, 400, queue)] == [f"{number:03}" for number in range(400)]
+        assert [each.id for each in await claim(driver, 400, queue)] == [f"{place:03}" for place in range(400)]
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_one_message_does_not_pass_several_that_were_let_go_before(driver: RabbitMQDriver, known: bool) -> None:
+    await driver.enqueue([message("other", "other"), *([message("first")] if known else [])])
+    several = asyncio.create_task(driver.enqueue([message("a"), message("b")]))
+    one = asyncio.create_task(driver.enqueue([message("c")]))
+    await asyncio.gather(several, one)
+    assert [each.id for each in await claim(driver, 3 + known)][known:] == ["a", "b", "c"]
+
+
+async def test_who_publishes_to_a_known_queue_does_not_wait_for_others_to_be_declared(driver: RabbitMQDriver) -> None:
+    await driver.enqueue([message("a")])
+    others = [asyncio.create_task(driver.enqueue([message("a", f"other{number}")])) for number in range(100)]
+    await asyncio.sleep(0)  # they have begun
+    await driver.enqueue([message("b")])
+    assert not others[-1].done()
+    await asyncio.gather(*others)
 
 
 async def test_what_is_given_back_from_the_shelf_does_not_come_back_at_once(driver: RabbitMQDriver) -> None:

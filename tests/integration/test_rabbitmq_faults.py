@@ -14,6 +14,7 @@ from asyncdq.drivers.rabbitmq import RabbitMQDriver
 from asyncdq.errors import ConnectionLost
 from asyncdq.message import Again, Dead, Delivery, Done, Message
 from tests.servers.native import Native
+from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import control
 from tests.servers.server import Server
 
@@ -113,6 +114,25 @@ async def test_a_broker_that_is_short_of_memory_takes_nothing_and_says_so(own_se
         assert await driver.settle([(a, Done())]) == []
         control(own_server.url, "set_vm_memory_high_watermark", "absolute", "1GB")
         await ready_again(driver)
+
+
+async def test_who_waits_for_the_end_of_an_alarm_goes_on_when_the_connection_ends_first(own_server: Server) -> None:
+    if not isinstance(own_server, Native):
+        pytest.skip("needs rabbitmqctl on this machine")
+    async with Proxy(own_server.url) as proxy, RabbitMQDriver(proxy.url, timeout=LONG) as driver:
+        await driver.enqueue([message("a")])
+        control(own_server.url, "set_vm_memory_high_watermark", "absolute", "1")
+        async with asyncio.timeout(20):
+            calls: list[asyncio.Task[object]] = []
+            while not calls or calls[-1].done():  # the alarm comes with the next look at the memory, which is soon
+                calls.append(asyncio.create_task(driver.enqueue([message(f"b{len(calls)}")])))
+                await asyncio.wait(calls[-1:], timeout=0.2)
+        calls.append(asyncio.create_task(driver.enqueue([message("c")])))
+        control(own_server.url, "set_vm_memory_high_watermark", "absolute", "1GB")
+        proxy.reset()
+        async with asyncio.timeout(20):
+            await calls.pop()
+        await asyncio.wait(calls)
 
 
 async def test_a_queue_that_is_slow_to_answer_does_not_count_as_empty(own_server: Server) -> None:
