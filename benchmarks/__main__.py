@@ -1,8 +1,8 @@
 """The speed of asyncdq, its rivals and the floor, side by side.
 
-    python -m benchmarks                                  every driver: an hour and a half
+    python -m benchmarks                                  every driver: 45 to 90 minutes
     python -m benchmarks --driver redis                   one
-    python -m benchmarks --quick                          W2 and W3 on three drivers, no rivals: two minutes
+    python -m benchmarks --quick                          W2 and W3 on three drivers, no rivals: a minute or two
 
 | file | what is in it |
 |---|---|

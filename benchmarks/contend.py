@@ -8,7 +8,7 @@ A contender is a module with
     WORKER      the command of a worker; `{bin}` is the environment's folder of programs, `{python}` its interpreter,
                 `{url}` the server, `{concurrency}` how many tasks at a time, `{double}` twice that, `{half}` half of it
     IO          likewise, for tasks that wait; without it, WORKER
-    CPU         likewise, for CPU tasks on two processes; without it, two WORKERs of concurrency 1 run
+    CPU         likewise, for CPU tasks on two processes; without it, two WORKERs of concurrency 10 run
     MOST        the highest concurrency that makes sense, if there is one
     SETTINGS    what was set to make it fast, in words
     CRASH       what becomes of the tasks of a worker that is killed, in words; both may be by backend, "" for the rest

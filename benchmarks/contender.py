@@ -23,6 +23,9 @@ NO_RIVALS = (OURS, EVENTS, WATCHED, FLOOR)
 
 FACTS = ("PACKAGES", "VERSIONS", "DRIVERS", "WORKER", "BESIDE", "IO", "CPU", "MOST", "SETTINGS", "CRASH")
 
+AHEAD = 10
+"""Slots of each of two workers that run CPU tasks, as many as ours has: with one they would wait for each trip."""
+
 INSTALLED = """\
 import importlib.metadata, json, sqlite3
 versions = {one.name.lower().replace("_", "-"): one.version for one in importlib.metadata.distributions()}
@@ -67,7 +70,7 @@ class Contender:
         """The commands of what runs such tasks: a worker, or what has two processes for CPU tasks."""
         usual = self.facts["WORKER"]
         if task == "cpu" and "CPU" not in self.facts:
-            return [self._command(usual, url, 1)] * 2
+            return [self._command(usual, url, AHEAD)] * 2
         words = {"cpu": self.facts.get("CPU"), "io": self.facts.get("IO")}.get(task) or usual
         return [self._command(words, url, concurrency)]
 

@@ -37,10 +37,12 @@ it. W1 and W2 have three rounds, W3 and `W3 inside` two, and the others one: whe
 no spread. Tasks count themselves, by id: `lost` were enqueued and never executed, `doubled` are executions beyond a
 task's first. `cpu us` is the CPU per task of the worker with its children, of W1 that of the producer; `server us` is
 that of the server. `memory mb` is the peak of resident memory, added up over the processes of the worker (W6);
-`start s` is from the start of the process to its first task (W9).
+`start s` is from the start of the process to its first task (W9). Enough is enqueued for about a second of W1 and W2;
+the rate of W2 is that of the starts, from the first to the last.
 
-`asyncdq` has default settings, and so writes a log line per task, up to a thousand a second; most rivals are run with a
-log level of warning. arq's command line writes two lines per task, at its level of info. Events are off;
+`asyncdq` has default settings, and so writes a log line per task, up to a thousand a second, and runs on asyncio's own
+event loop; most rivals are run with a log level of warning, and those that have a setting for it on uvloop. Events are
+off;
 `asyncdq-events` is the same with events on the Redis that it works from, and nobody who listens; `asyncdq-watched` with
 somebody who does, on the same two cores.
 
@@ -54,16 +56,20 @@ event loop, does both, as an application on SQLite may do: asyncdq alone, and wi
 SQLite is wanted "in process"; it is held against both. `W3 half` sends each contender half of what it ran at
 concurrency 10, so the fast ones get more: `sent rate` is how many tasks a second. Producer, server and worker share two
 cores, and a worker that takes tasks one by one as they come needs more of them per task than one that drains a backlog.
+So where the sent rate is less than half of W2 c10, all of the machine was busy, and a producer on an event loop counts
+the time from when it should have sent; one without, from when it could.
 
 W4 is the rate while the slots are full: of thirty tasks for each slot the first ten do not count, in which all slots
 become free at the same moment after the start, and the last one does not either; `over` is by how many more tasks than
 slots ran at once, and who has any is not counted among the rivals. After a minute a contender is measured by what it
 has done. W5 is counted likewise, from the twentieth task to the last but one: who starts a process when it is needed
-has one at first. In it asyncdq has its default slots and a pool of two processes. Of the rivals Celery, dramatiq, huey
-and repid have two processes by a setting of their own, repid's with ten tasks at a time; of all others two workers run,
-one task at a time each. The `commands` of W8 are a minute's: what Redis was sent, the transactions of PostgreSQL, the
-statements of MariaDB, and the packets that RabbitMQ received. W10 has a millisecond on the way to the server, and
-another on the way back.
+has one at first. In it asyncdq has its default slots, ten, and a pool of two processes. Of the rivals Celery, dramatiq,
+huey and repid are run as one worker with two processes, repid's with ten tasks at a time; of all others two workers
+run, where they have slots, with ten each. The `commands` of W8 are a minute's: what Redis was sent, the transactions of
+PostgreSQL, the statements of MariaDB, and the packets that RabbitMQ received; its CPU is known to 0.13 %. asyncdq alone
+is measured by W7, whose ratio is the rate of W2 c10 over that before a backlog; by W9, of which `--help` is the best of
+five; and, but for the best rival, by W10, with a millisecond on the way to the server, and another on the way back: its
+ratio is the rate over that without them.
 
 Left out: AsyncTasQ, whose releases want Python 3.12. Celery runs with its default pool, of processes. It and RQ are
 left out above concurrency 10, where they would be 100 processes and more; huey, which has a thread for each, is left
@@ -115,19 +121,33 @@ def targets(known: Sequence[Results], *, figures: bool) -> Iterator[str]:
     yield ""
 
 
+LESS = ("p95", "p99", "cpu_us", "memory_mb", "start_s", "commands")
+"""Numbers beside the headline of which less is better."""
+
+
 def losses(results: Results) -> Iterator[str]:
-    """The workloads in which a rival is ahead."""
+    """The workloads and numbers in which rivals are ahead, and which."""
     for workload in measured(results):
-        ours = results.median(workload.key, OURS, workload.headline)
-        best = results.rivals(workload.key, workload.headline, more=workload.more)[:1]
-        for rival in best:
-            other = results.median(workload.key, rival, workload.headline)
-            assert other is not None
-            if ours is None or table.shown(other) == table.shown(ours):
-                continue
-            if other > ours if workload.more else other < ours:
-                numbers = f"{table.shown(other)} against {table.shown(ours)} {workload.unit}"
-                yield f"- {results.driver}, {workload.key} ({workload.title}): {rival}, {numbers}"
+        names = {workload.headline: workload.more} | dict.fromkeys(LESS, False)
+        for name, more in names.items():
+            ours = results.median(workload.key, OURS, name)
+            if ours is not None and (ahead := better(results, workload, name, ours, more=more)):
+                what = workload.unit if name == workload.headline else table.spoken(name)
+                where = f"{results.driver}, {workload.key} ({workload.title}), {what}"
+                yield f"- {where}: {ahead} against {table.shown(ours)}"
+
+
+def better(results: Results, workload: Workload, name: str, ours: float, *, more: bool) -> str:
+    """Who of the same run is ahead, the best one first, and their numbers."""
+    earlier = results.earlier.get(workload.key, {})
+    found: list[str] = []
+    for rival in results.rivals(workload.key, name, more=more):
+        other = results.median(workload.key, rival, name)
+        if other is None or earlier.get(rival) != earlier.get(OURS) or table.shown(other) == table.shown(ours):
+            continue
+        if other > ours if more else other < ours:
+            found.append(f"{rival} {table.shown(other)}")
+    return ", ".join(found)
 
 
 def section(results: Results, pictures: Path) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from .contend import CONCURRENCY, URL
-from .contender import ROOT, Contender
+from .contender import AHEAD, ROOT, Contender
 from .store import Store
 from .tally import FOLDER, Executions
 from .usage import Usage, tree
@@ -77,7 +77,7 @@ class Trial:
         url = url or self.url
         commands = self.contender.workers(task, url, concurrency)
         tally = Path(tempfile.mkdtemp(prefix="tally-", dir=self.folder))
-        environment = {**self.environment(1 if len(commands) > 1 else concurrency), FOLDER: str(tally), URL: url}
+        environment = {**self.environment(AHEAD if len(commands) > 1 else concurrency), FOLDER: str(tally), URL: url}
         began = time.monotonic()
         with ExitStack() as ending:
             for command in self.contender.beside(url):

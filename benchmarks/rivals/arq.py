@@ -12,9 +12,11 @@ from ..contend import CONCURRENCY, URL, Producer
 PACKAGES = ["arq", "redis[hiredis]"]
 DRIVERS = ("redis",)
 VERSIONS = {"redis": ["arq", "redis", "hiredis"]}
-WORKER = ["{bin}/arq", "benchmarks.rivals.arq.Worker"]
-SETTINGS = "poll_delay 5 ms instead of 500, keep_result 0"
-CRASH = "run again when job_timeout, 300 s, has passed"
+WORKER = ["{bin}/arq", "benchmarks.rivals.arq.Worker", "--custom-log-dict=benchmarks.rivals.arq.LOGS"]
+SETTINGS = "poll_delay 5 ms instead of 500, keep_result 0, log level WARNING"
+CRASH = "run again 10 s after job_timeout, 300 s, has passed"
+
+LOGS = {"version": 1, "root": {"level": "WARNING"}}
 
 
 def job(body):
