@@ -104,7 +104,7 @@ def _make(function: Callable[..., Any], options: dict[str, Any]) -> Task[..., An
     name = _name_of(function, options.pop("name", None))
     if unknown := options.keys() - OPTIONS:
         raise InvalidTask(
-            f"@task {name}: there is no option {', '.join(sorted(unknown))}; known are {', '.join(OPTIONS)}"
+            f"@task {name}: there is no option {', '.join(sorted(unknown))}; known are name, {', '.join(OPTIONS)}"
         )
     for key in ("retry_on", "give_up_on"):
         if options.get(key) is not None:

@@ -85,7 +85,7 @@ def _parts(text: str) -> list[str]:
         try:
             _, end = json.JSONDecoder().raw_decode(text, start)
         except ValueError as error:
-            raise InvalidCall(f"ARGS_JSON is not JSON: {error}") from None
+            raise InvalidCall(f"ARGS_JSON is not JSON: {error}; a text looks so: '[\"a\"]'") from None
         except RecursionError:
             raise InvalidCall("ARGS_JSON is nested too deeply") from None
         parts.append(text[start:end])

@@ -67,11 +67,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 
 async def version(connection: Connection, tables: Tables) -> int:
-    """The schema's version, 0 if there is none. Raises ConfigurationError if it is newer than this release."""
+    """The schema's version, 0 if there is none, or no queue. ConfigurationError if it is newer than this release."""
     schema = text(tables.schema) if tables.schema else "database()"
-    there = "select count(*) from information_schema.tables where table_schema = {} and table_name = 'asyncdq_schema'"
-    (((count,),), _), *_ = await ask(connection, there.format(schema))
-    if not count:
+    wanted = "asyncdq_schema", tables.names[0].rpartition(".")[2]  # who has no right to a table is not told of it
+    there = "select count(*) from information_schema.tables where table_schema = {} and table_name in ({})"
+    (((count,),), _), *_ = await ask(connection, there.format(schema, ", ".join(map(text, wanted))))
+    if count < len(wanted):
         return 0
     queue, dead = map(text, tables.names)
     own = f"select version from {tables.versions} where queue_table = {queue} and dead_letter_table = {dead}"

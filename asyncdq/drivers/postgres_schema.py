@@ -31,7 +31,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     version integer not null,
     primary key (queue_table, dead_letter_table)
 );""",
-        "insert into {versions} values ('{0}', '{1}', 0);",
+        "insert into {versions} values ('{0}', '{1}', 0) on conflict do nothing;",
         # A queue is born to be deleted: without these settings the dead rows of a busy hour wait for a
         # fifth of the table to be dead, and the vacuum then sleeps between pages.
         """create table if not exists {tasks} (
@@ -69,10 +69,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 
 async def version(connection: Connection, tables: Tables) -> int:
-    """The schema's version, 0 if there is none. Raises ConfigurationError if it is newer than this release."""
+    """The schema's version, 0 if a table is missing. Raises ConfigurationError if it is newer than this release."""
     # Reading pg_class makes the server look up the name anew. Alone, to_regclass answers from a memory that is as
     # old as the transaction: older than the wait for the lock, in which somebody else has made the tables.
-    if not await connection.fetch("select from pg_class where oid = to_regclass($1)", tables.versions):
+    wanted = [tables.versions, tables.tasks, tables.dead]
+    there = "select from unnest($1::text[]) as wanted (name) join pg_class on pg_class.oid = to_regclass(wanted.name)"
+    if len(await connection.fetch(there, wanted)) < len(wanted):
         return 0
     found = await connection.fetchval(
         f"select version from {tables.versions} where queue_table = $1 and dead_letter_table = $2", *tables.names

@@ -20,11 +20,13 @@ import sqlite3
 
 from ..errors import ConfigurationError
 
+TABLES = ("asyncdq_schema", "task_queue", "dead_letter_queue")
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
-        "create table asyncdq_schema (version integer not null)",
-        "insert into asyncdq_schema (version) values (0)",
-        """create table task_queue (
+        "create table if not exists asyncdq_schema (version integer not null)",
+        "insert into asyncdq_schema (version) select 0 where not exists (select 1 from asyncdq_schema)",
+        """create table if not exists task_queue (
     seq integer primary key,
     queue text not null,
     id text not null,
@@ -36,8 +38,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     unique (queue, id)
 )""",
         # SQLite ends every index entry with the row's seq: the claim's order needs no sorting.
-        "create index task_queue_visible on task_queue (queue, visible_at)",
-        """create table dead_letter_queue (
+        "create index if not exists task_queue_visible on task_queue (queue, visible_at)",
+        """create table if not exists dead_letter_queue (
     seq integer primary key,
     queue text not null,
     id text not null,
@@ -54,9 +56,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """The schema's version, 0 if there is none. Raises `ConfigurationError` if it is newer than this release."""
-    known = connection.execute("select 1 from sqlite_master where type = 'table' and name = 'asyncdq_schema'")
-    if known.fetchone() is None:
+    """The schema's version, 0 if a table is missing. Raises `ConfigurationError` if it is newer than this release."""
+    there = "select count(*) from sqlite_master where type = 'table' and name in (?, ?, ?)"
+    if connection.execute(there, TABLES).fetchone()[0] < len(TABLES):
         return 0
     found: int = connection.execute("select version from asyncdq_schema").fetchone()[0]
     if found > len(MIGRATIONS):

@@ -23,7 +23,7 @@ from .plan import Planner
 from .pool import ProcessPool
 from .process import PoolProcess
 from .settler import Settler
-from .watchdog import NameOf, Watchdog
+from .watchdog import NameOf, Patience, Watchdog
 
 LAST_OUTCOMES = 10.0  # seconds that a worker which ends tries to write its last outcomes
 
@@ -33,7 +33,7 @@ class Machine:
     """What a worker takes from the machine it runs on: how a process starts, and what watches the event loop."""
 
     start: Callable[..., PoolProcess] = PoolProcess
-    watch: Callable[[float, NameOf], AbstractContextManager[object]] = Watchdog
+    watch: Callable[[Patience, NameOf], AbstractContextManager[object]] = Watchdog
 
 
 REAL = Machine()

@@ -24,6 +24,7 @@ class Leases:
 
     def __init__(self, driver: BaseDriver, outage: Outage) -> None:
         self.on_lost: Callable[[Run], None] = lambda run: run.interrupt(Stop.LOST)
+        self.on_lease: Callable[[float], None] = lambda lease: None  # hears of each length, seconds
         self._driver = driver
         self._outage = outage
         self._groups: dict[float, dict[Delivery, Run]] = {}
@@ -35,6 +36,7 @@ class Leases:
         """Renew the lease of this run from now on."""
         group = self._groups.get(run.lease)
         if group is None:
+            self.on_lease(run.lease)
             group = self._groups[run.lease] = {}
             self._renewals[run.lease] = start_soon(self._renew(run.lease))
         group[run.delivery] = run

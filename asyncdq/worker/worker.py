@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import secrets
 import signal
@@ -28,6 +29,7 @@ from .handlers import handled
 from .log import log
 from .outage import Outage
 from .shift import Shift
+from .watchdog import Patience
 
 NAMED = 3  # tasks of queues that are not worked: more would be a list that nobody reads
 
@@ -136,6 +138,11 @@ class Worker:
         """
         if self._loop is not None:
             raise TaskError("this worker has been started already")
+        if getattr(multiprocessing.current_process(), "_inheriting", False):  # multiprocessing asks it likewise
+            raise ConfigurationError(
+                "this process of a pool would start a worker of its own while it reads the script: put what the script "
+                "does under `if __name__ == '__main__':`"
+            )
         self._signals = 0
         with handled(self._on_signal, handle_signals):
             self._loop = asyncio.get_running_loop()
@@ -182,7 +189,9 @@ class Worker:
             crew = await stack.enter_async_context(assemble(config, client, outage, believed, self._machine))
             shift = self._shift = self._begin(crew)
             stack.callback(start_soon(self._beat(shift, crew)).cancel)
-            stack.enter_context(self._machine.watch(config.visibility_timeout / 3, shift.name_of))
+            patience = Patience(config.visibility_timeout / 3)
+            crew.leases.on_lease = lambda lease: patience.shorten(lease / 3)
+            stack.enter_context(self._machine.watch(patience, shift.name_of))
             self._pass_on_stop()
             crew.journal.online()
             if not self.driver.limits.ends_leases:

@@ -28,6 +28,23 @@ async def main():
             print(error, flush=True)
     await pool.close()
 """
+WITHOUT_GUARD = """
+import asyncio, logging, sys
+from asyncdq import Client, Worker, task
+
+@task(process=True, max_attempts=1)
+def work():
+    pass
+
+async def fill():
+    async with Client(sys.argv[1]):
+        await work.enqueue()
+
+logging.basicConfig(level=logging.INFO)
+if __name__ == "__main__":
+    asyncio.run(fill())
+asyncio.run(Worker(sys.argv[1], burst=True).start())
+"""
 RUN = "if __name__ == '__main__': asyncio.run(main())"
 
 
@@ -52,6 +69,15 @@ def test_a_process_that_cannot_start_fails_each_job_with_a_hint(tmp_path: Path) 
     output, _ = script.communicate(timeout=60)
     assert output.count("ended with exit code 1 while it started") == 2
     assert "__main__" in output
+
+
+def test_a_process_of_a_script_without_the_guard_starts_no_worker(tmp_path: Path) -> None:
+    script = start_script(tmp_path, WITHOUT_GUARD, f"sqlite://{tmp_path}/queue.db")
+    _, errors = script.communicate(timeout=60)
+    assert errors.count("is ready") == 1
+    assert "would start a worker of its own" in errors
+    assert "while it started" in errors
+    assert "task_failed script.work" in errors
 
 
 def test_a_script_that_forgets_to_close_its_pool_still_ends(tmp_path: Path) -> None:

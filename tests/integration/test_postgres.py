@@ -235,6 +235,18 @@ async def test_one_table_under_two_names_is_refused(queue_url: str) -> None:
                 await call()
 
 
+@pytest.mark.parametrize("table", ["task_queue", "dead_letter_queue"])
+async def test_a_table_that_somebody_has_dropped_is_made_again(
+    driver: PostgresDriver, admin: Admin, table: str
+) -> None:
+    await admin.execute(f"drop table {table}")
+    assert await driver.pending()
+    await driver.setup()
+    await driver.enqueue([message("a")])
+    assert (await driver.stats("work")).dead == 0
+    assert not await driver.pending()
+
+
 async def test_tables_that_are_missing_say_how_to_make_them(queue_url: str) -> None:
     async with PostgresDriver(queue_url) as driver:
         assert (await driver.pending())[0].startswith("create table")

@@ -261,9 +261,22 @@ async def test_a_schema_that_is_newer_than_we_know_asks_for_an_upgrade(driver: S
 
 async def test_a_database_without_tables_says_how_to_make_them(tmp_path: Path) -> None:
     async with SQLiteDriver(tmp_path / "queue.db") as driver:
-        assert (await driver.pending())[0].startswith("create table asyncdq_schema")
+        assert (await driver.pending())[0].startswith("create table if not exists asyncdq_schema")
         with pytest.raises(DriverError, match="asyncdq migrate"):
             await driver.enqueue([message("a")])
+
+
+@pytest.mark.parametrize("table", ["task_queue", "dead_letter_queue"])
+async def test_a_table_that_somebody_has_dropped_is_made_again(tmp_path: Path, table: str) -> None:
+    async with SQLiteDriver(tmp_path / "queue.db") as driver:
+        await driver.setup()
+    with sqlite3.connect(tmp_path / "queue.db") as connection:
+        connection.execute(f"drop table {table}")
+    connection.close()
+    async with SQLiteDriver(tmp_path / "queue.db") as driver:
+        await driver.setup()
+        await driver.enqueue([message("a")])
+        assert (await driver.stats("work")).dead == 0
 
 
 async def test_a_users_own_tables_stay_as_they_are(tmp_path: Path) -> None:

@@ -220,10 +220,13 @@ async def test_one_lost_worker_is_not_several_in_a_row(site: Site) -> None:
     )
 
 
-async def test_the_task_that_blocks_the_event_loop_is_named(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    (id,) = await site.enqueue([jobs.block.bind(0.8)])
+@pytest.mark.parametrize("own", [None, 0.9])
+async def test_the_task_that_blocks_the_event_loop_is_named(
+    site: Site, caplog: pytest.LogCaptureFixture, own: float | None
+) -> None:
+    (id,) = await site.enqueue([jobs.block.using(visibility_timeout=own).bind(0.8)])
     with caplog.at_level(logging.ERROR):
-        await site.burst(visibility_timeout=0.9)
+        await site.burst(visibility_timeout=0.9 if own is None else 60)
     (record,) = [record for record in caplog.records if "event loop" in record.message]
     assert f"{jobs.block.name} {id} has blocked the event loop for more than 0.3 s" in record.message
     assert "time.sleep(seconds)" in record.message

@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager, nullcontext
 from asyncdq.worker.config import Config
 from asyncdq.worker.crew import Crew, Machine
 from asyncdq.worker.shift import Shift
-from asyncdq.worker.watchdog import NameOf
+from asyncdq.worker.watchdog import NameOf, Patience
 
 from .machine import ScriptedProcess
 
 
-def _unwatched(patience: float, name_of: NameOf) -> AbstractContextManager[object]:
+def _unwatched(patience: Patience, name_of: NameOf) -> AbstractContextManager[object]:
     """Virtual time stands still while code runs: nothing can block the loop."""
     return nullcontext()
 
