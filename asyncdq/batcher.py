@@ -62,7 +62,7 @@ class Batcher(Generic[Item, Result]):
 
     def hurry(self, most: int) -> None:
         """Send what waits now, beside what is under way, if that is less than `most` batches."""
-        if self._pending and (self._gathering is None or self._gathering.cancelling()):  # else one is about to take it
+        if self._pending:
             self._keep_sending(most)
 
     async def call(self, item: Item) -> Result:

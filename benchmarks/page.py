@@ -42,9 +42,8 @@ the rate of W2 is that of the starts, from the first to the last.
 
 `asyncdq` has default settings, and so writes a log line per task, up to a thousand a second, and runs on asyncio's own
 event loop; most rivals are run with a log level of warning, and those that have a setting for it on uvloop. Events are
-off;
-`asyncdq-events` is the same with events on the Redis that it works from, and nobody who listens; `asyncdq-watched` with
-somebody who does, on the same two cores.
+off; `asyncdq-events` is the same with events on the Redis that it works from, and nobody who listens; `asyncdq-watched`
+with somebody who does, on the same two cores.
 
 The floor takes as many tasks at a time as its concurrency, and the next when these are done: it neither claims ahead
 nor overlaps its trips to the server. asyncdq claims up to 1,024 tasks ahead, on SQLite and RabbitMQ 256, and so can be
@@ -56,8 +55,8 @@ event loop, does both, as an application on SQLite may do: asyncdq alone, and wi
 SQLite is wanted "in process"; it is held against both. `W3 half` sends each contender half of what it ran at
 concurrency 10, so the fast ones get more: `sent rate` is how many tasks a second. Producer, server and worker share two
 cores, and a worker that takes tasks one by one as they come needs more of them per task than one that drains a backlog.
-So where the sent rate is less than half of W2 c10, all of the machine was busy, and a producer on an event loop counts
-the time from when it should have sent; one without, from when it could.
+So where the sent rate is less than half of W2 c10, all of the machine was busy; and a producer on an event loop, whose
+calls are under way side by side, counts the time that they wait for each other, where one without waits before it.
 
 W4 is the rate while the slots are full: of thirty tasks for each slot the first ten do not count, in which all slots
 become free at the same moment after the start, and the last one does not either; `over` is by how many more tasks than

@@ -96,6 +96,14 @@ async def test_a_claim_probes_its_index_whatever_the_planner_knows(
         assert found == [("eq_ref", "PRIMARY"), ("range", "ready"), ("range", "PRIMARY")]
 
 
+async def test_a_queue_that_somebody_has_dropped_is_made_again(driver: MySQLDriver, admin: aiomysql.Connection) -> None:
+    await rows(admin, "drop table task_queue")
+    assert await driver.pending()
+    await driver.setup()
+    await driver.enqueue([message("a")])
+    assert not await driver.pending()
+
+
 async def test_a_claim_from_a_long_backlog_takes_milliseconds(driver: MySQLDriver, admin: aiomysql.Connection) -> None:
     await fill(driver, admin)
     times: list[float] = []
