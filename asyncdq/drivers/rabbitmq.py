@@ -117,8 +117,9 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
         """Hand out what has been pushed to us. A lower queue has its turn when nothing is on its way from a higher."""
         session = self._here()
         consumer = session.consumer
-        wanted = {queue: min(share, limit) for queue, share in queues.items() if min(share, limit) > 0}
         while True:
+            at_hand = consumer.aside.without(queue for queue, share in queues.items() if min(share, limit) > 0)
+            wanted = {queue: min(queues[queue], limit) for queue in at_hand}
             now = await self._fill(session, wanted, limit)
             if not consumer.came_back(now, limit):
                 break
@@ -163,6 +164,7 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
         """True if something of one of `queues` is on the shelf or set apart; False if it is time to look again."""
         session = self._here()
         consumer = session.consumer
+        queues = consumer.aside.without(queues)
         with consumer.shelf.waiting(queues) as woken:
             for queue in queues:
                 if not woken.done() and not consumer.supplied(queue, 1):
@@ -181,7 +183,7 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
     ) -> list[Delivery]:
         """`settle`; the broker carries out a few acknowledgements of one queue though its client dies."""
         session = self._here()
-        ours = [pair for pair in outcomes if session.consumer.begin(pair[0])]
+        ours = [pair for pair in outcomes if session.consumer.receipts.begin(pair[0])]
         gone = await session.calls.run(self._settle(session, ours, sent)) if ours else []
         accepted = {id(delivery) for delivery, _ in ours} - {id(delivery) for delivery in gone}
         return [delivery for delivery, _ in outcomes if id(delivery) not in accepted]
@@ -189,8 +191,8 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
     async def _settle(
         self, session: RabbitMQSession, outcomes: list[tuple[Delivery, Outcome]], sent: Callable[[], None]
     ) -> list[Delivery]:
-        await session.consumer.check(delivery for delivery, _ in outcomes)
-        lost = [delivery for delivery, _ in outcomes if not session.consumer.owned(delivery)]
+        await session.consumer.receipts.check(delivery for delivery, _ in outcomes)
+        lost = [delivery for delivery, _ in outcomes if not session.consumer.receipts.owned(delivery)]
         outcomes = [pair for pair in outcomes if pair[0] not in lost]
         going_on = [(delivery, outcome) for delivery, outcome in outcomes if not isinstance(outcome, Done)]
         returned = {delivery.queue for delivery, outcome in going_on if isinstance(outcome, Unstarted)}
@@ -203,11 +205,11 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
         except AsyncdqError as error:
             failures = [error] * len(going_on)
         failed = {id(pair[0]) for pair, failure in zip(going_on, failures, strict=True) if failure is not None}
-        session.consumer.undo(delivery for delivery, _ in outcomes if id(delivery) in failed)
+        session.consumer.receipts.undo(delivery for delivery, _ in outcomes if id(delivery) in failed)
         session.consumer.touch({delivery.queue for delivery, _ in going_on})
         done = [delivery for delivery, _ in outcomes if id(delivery) not in failed]
         session.consumer.parking.spend(done)
-        lost += await session.consumer.finish(done, untold if failed else sent)
+        lost += await session.consumer.receipts.finish(done, untold if failed else sent)
         raised(failures)
         return lost
 
@@ -227,8 +229,8 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
 
     async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:
         """A lease lasts as long as its channel: says whose channel is gone, or who has settled."""
-        consumer = self._here().consumer
-        return [delivery for delivery in deliveries if not consumer.owned(delivery)]
+        receipts = self._here().consumer.receipts
+        return [delivery for delivery in deliveries if not receipts.owned(delivery)]
 
     async def give_back(self) -> None:
         """Stop consuming, and publish what is on the shelf again, with its counters."""

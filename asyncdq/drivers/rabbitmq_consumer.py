@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,12 +11,13 @@ from ..errors import AsyncdqError, ConnectionLost, DriverError
 from ..message import Delivery
 from . import rabbitmq_topology as topology
 from . import rabbitmq_wire as wire
-from .base import untold
+from .rabbitmq_aside import Aside
 from .rabbitmq_lane import AT_LAST, Lane
 from .rabbitmq_link import Incoming, Link, Opened, within
 from .rabbitmq_names import Names
 from .rabbitmq_parking import Parking
 from .rabbitmq_publisher import Publisher, raised
+from .rabbitmq_receipts import Receipts
 from .rabbitmq_topology import Topology
 from .shelf import Shelf
 
@@ -34,10 +35,11 @@ class Consumer:
         self._prefetch = prefetch
         self._loop = asyncio.get_running_loop()
         self._lanes: dict[str, Lane] = {}
-        self._numbered: dict[int, Lane] = {}
+        self.receipts = Receipts()
         self._starting: dict[str, asyncio.Lock] = {}
         self._background: set[asyncio.Future[None]] = set()
         self._trusted_until = 0.0  # what came back is handed out as it was pushed
+        self.aside = Aside(link, self._start_again, self.shelf.wake)
         self.parking = Parking(self.shelf, lambda queues: self._keep_running(self._give_back_parked(queues)))
 
     def supplied(self, queue: str, room: int) -> bool:
@@ -46,10 +48,15 @@ class Consumer:
         return lane is not None and lane.alive and lane.supplied(room, self.shelf.count(queue), self._total(lane, room))
 
     async def supply(self, queue: str, room: int) -> None:
-        """Let this queue's messages be pushed to us. Raises `ConnectionLost`."""
+        """Let this queue's messages be pushed to us, unless it is left aside. Raises `ConnectionLost`."""
         async with self._starting.setdefault(queue, asyncio.Lock()):
-            lane = await within(self._link, self._lane(queue))
-            await within(self._link, lane.supply(room, self.shelf.count(queue), self._total(lane, room)))
+            if queue in self.aside:
+                return
+            link = self.aside.link(queue)
+            await within(link, link.opened())  # who cannot even connect learns nothing of this queue
+            with self.aside.noticing(queue):
+                lane = self._lanes[queue] = await within(link, self._lane(queue, link))
+                await within(link, lane.supply(room, self.shelf.count(queue), self._total(lane, room)))
 
     def quiet(self, queue: str) -> bool:
         """Whether nothing of this queue is on its way to us."""
@@ -59,7 +66,7 @@ class Consumer:
     async def look(self, queue: str, wanted: int) -> None:
         """Return when what is ready has arrived, or as much as is wanted."""
         while lane := self._lanes.get(queue):
-            await within(self._link, lane.settle_down(lambda: self.shelf.count(queue) >= wanted))
+            await within(lane.link, lane.settle_down(lambda: self.shelf.count(queue) >= wanted))
             if self.shelf.count(queue) >= wanted or not lane.full or self.supplied(queue, wanted):
                 return
             await self.supply(queue, wanted)  # there may be more than its consumer may have
@@ -94,14 +101,16 @@ class Consumer:
 
     async def fetch(self, queue: str) -> bool:
         """Put one that was set apart on the shelf, before all others; whether there was one."""
-        lane = self._lanes.get(queue)
-        return lane is not None and bool(await within(self._link, lane.fetch()))
+        if (lane := self._lanes.get(queue)) is None:
+            return False
+        with self.aside.noticing(queue):
+            return await within(lane.link, lane.fetch())
 
     async def seek(self, queue: str) -> None:
         """Wake who waits for this queue if there is something to be fetched."""
         with suppress(ConnectionLost):  # then the lane has ended, and that wakes them
             lane = self._lanes.get(queue)
-            if lane is not None and await within(self._link, lane.seek()):
+            if lane is not None and await within(lane.link, lane.seek()):
                 self.shelf.wake(queue)
 
     def take(self, queues: Mapping[str, int], limit: int) -> list[Delivery]:
@@ -114,56 +123,16 @@ class Consumer:
             if lane := self._lanes.get(queue):
                 lane.touch()
 
-    def owned(self, delivery: Delivery) -> bool:
-        """Whether it is still ours to settle, or is being settled."""
-        lane, tag = self._find(delivery)
-        return lane is not None and tag in lane.held
-
-    def begin(self, delivery: Delivery) -> bool:
-        """Whether this call may settle it: nobody else can from now on."""
-        lane, tag = self._find(delivery)
-        return lane is not None and lane.held.begin(tag)
-
-    async def check(self, deliveries: Iterable[Delivery]) -> None:
-        """After a long silence, see whether the broker still knows us; who does not ask settles what is not his."""
-        lanes = {lane for each in deliveries if (lane := self._find(each)[0]) is not None and lane.stale}
-        await asyncio.gather(*(within(self._link, lane.probe()) for lane in lanes), return_exceptions=True)
-
-    def undo(self, deliveries: Iterable[Delivery]) -> None:
-        """They could not be settled, and may be again."""
-        for delivery in deliveries:
-            lane, tag = self._find(delivery)
-            if lane is not None:
-                lane.held.undo(tag)
-
-    async def finish(self, deliveries: Sequence[Delivery], sent: Callable[[], None] = untold) -> list[Delivery]:
-        """Forget them for good; returns those that were not ours any more, so that nothing was sent.
-
-        `sent` hears when all are on their way. Raises `ConnectionLost` if the broker may have heard it or not.
-        """
-        mine: dict[Lane, list[int]] = {}
-        gone: list[Delivery] = []
-        for delivery in deliveries:
-            lane, tag = self._find(delivery)
-            if lane is None:
-                gone.append(delivery)
-                continue
-            mine.setdefault(lane, []).append(tag)
-        told = sent if len(mine) == 1 else untold  # of several channels none is the last
-        calls = [within(self._link, lane.acknowledge(tags, told)) for lane, tags in mine.items()]
-        for result in await asyncio.gather(*calls, return_exceptions=True):
-            if isinstance(result, BaseException):
-                raise result
-        return gone
-
     async def give_back(self, queues: Iterable[str] | None = None) -> None:
         """Take no more of these queues, and return what nobody has asked for, with its counters, to their ends."""
+        if queues is None:
+            await self.aside.stop()
         names = list(self._lanes) if queues is None else list(queues)
         for queue in names:
             lane = self._lanes.get(queue)
             if lane is not None and lane.alive:
                 self.parking.be_frugal(queue, len(lane.held) - self.shelf.count(queue))
-                await within(self._link, lane.pause())
+                await within(lane.link, lane.pause())
         for queue in names:
             if found := [delivery for _, delivery in self.shelf.clear(queue)]:
                 await self._move(found, *self._names.entry(queue, 0))
@@ -173,10 +142,10 @@ class Consumer:
         """Forget what is ready, here and at the broker; returns how many those were."""
         lane = self._lanes.get(queue)
         if lane is not None and lane.alive:
-            await within(self._link, lane.pause())
+            await within(lane.link, lane.pause())
         dropped = [delivery for _, delivery in self.shelf.clear(queue)]
         if dropped:
-            await self.finish(dropped)
+            await self.receipts.finish(dropped)
         return len(dropped) + sum([await topology.purge(self._link, name) for name in self._names.waiting(queue)])
 
     async def ready(self, queue: str) -> int:
@@ -188,11 +157,13 @@ class Consumer:
     async def close(self) -> None:
         """Return what is on the shelf, and wait for what is under way."""
         self.parking.stop()
+        await self.aside.stop()
         if self._background:
             await asyncio.wait(self._background)
         if len(self.shelf):
             with suppress(DriverError):
                 await self.give_back()
+        await self.aside.close()
         self.shelf.clear()
         self.shelf.wake()
 
@@ -207,48 +178,51 @@ class Consumer:
         except AsyncdqError:
             self._keep(deliveries)
             raise
-        self._keep([each for each, failure in zip(deliveries, failures, strict=True) if failure is not None])
-        await self.finish([each for each, failure in zip(deliveries, failures, strict=True) if failure is None])
+        pairs = list(zip(deliveries, failures, strict=True))
+        self._keep([each for each, failure in pairs if failure is not None])
+        await self.receipts.finish([each for each, failure in pairs if failure is None])
         raised(failures)
 
     def _keep(self, deliveries: Iterable[Delivery]) -> None:
         """Back on the shelf, if they are still ours."""
         for each in deliveries:
-            if self.owned(each):
+            if self.receipts.owned(each):
                 self.shelf.put(each.queue, each, self._loop.time())
         self.parking.watch()
 
-    async def _lane(self, queue: str) -> Lane:
-        opened = await self._link.opened()
+    async def _start_again(self, queue: str) -> None:
+        """Consume what was left aside. Nobody sees its lane before that has worked."""
+        link = self.aside.link(queue)
+        lane = await within(link, self._lane(queue, link))
+        await within(link, lane.supply(1, 0, self._total(lane, 1)))
+        await within(link, lane.fetch())  # what came back is in a queue of its own, which may be out of order as well
+        self._lanes[queue] = lane
+
+    async def _lane(self, queue: str, link: Link) -> Lane:
+        opened = await link.opened()
         lane = self._lanes.get(queue)
         if lane is not None and lane.alive and not lane.missing:
             return lane
         opened.declared.discard(self._names.queue(queue))  # it may have been deleted, and the lane have ended of that
         await self._topology.queue(opened, queue)
         if lane is None or not lane.alive:
-            lane = await self._new_lane(opened, queue)
+            lane = await self._new_lane(queue, link, opened)
         lane.missing = False
         return lane
 
-    async def _new_lane(self, opened: Opened, queue: str) -> Lane:
+    async def _new_lane(self, queue: str, link: Link, opened: Opened) -> Lane:
         name, redelivered = self._names.waiting(queue)
         opened.declared.discard(redelivered)  # who asked for it when it was deleted has lost the channel
         await self._topology.kept(opened, redelivered)
-        lane = Lane(queue, name, redelivered, opened, await opened.channel(), self)
-        self._lanes[queue] = self._numbered[lane.number] = lane
+        lane = Lane(queue, name, redelivered, link, opened, await opened.channel(), self)
+        self.receipts.add(lane)
         return lane
-
-    def _find(self, delivery: Delivery) -> tuple[Lane | None, int]:
-        number, tag = delivery.receipt
-        lane = self._numbered.get(number)
-        return (lane if lane is not None and lane.alive else None), tag
 
     def _came_back(self, delivery: Delivery) -> bool:
         """Whether it was lost before and was pushed all the same."""
         if not delivery.lost or self._loop.time() < self._trusted_until:
             return False
-        lane, tag = self._find(delivery)
-        return lane is not None and lane.held.pushed(tag)
+        return self.receipts.pushed(delivery)
 
     def _total(self, lane: Lane, room: int) -> int:
         """How many of this queue may be with us, running or on the shelf."""
@@ -270,10 +244,11 @@ class Consumer:
 
     def ended(self, lane: Lane) -> None:
         """A lane is no more: nothing that it delivered is ours."""
-        self._numbered.pop(lane.number, None)
-        if self._lanes.get(lane.queue) is lane:
-            del self._lanes[lane.queue]
+        self.receipts.drop(lane)
+        if self._lanes.get(lane.queue, lane) is lane:
+            self._lanes.pop(lane.queue, None)
             self.shelf.clear(lane.queue)
+            self.aside.leave(lane.queue)
         self.shelf.wake()
 
     def _end(self, queue: str) -> None:

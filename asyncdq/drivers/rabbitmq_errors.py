@@ -19,6 +19,9 @@ Missing = pika.ChannelNotFoundEntity
 Locked = aiormq.exceptions.ChannelLockedResource
 Unroutable = pika.PublishError
 
+Failed = aiormq.exceptions.ConnectionInternalError
+"""The server has met an error of its own, and closed the connection."""
+
 Unwelcome = (pika.AuthenticationError, pika.ProbableAuthenticationError)
 """The user or the password is refused."""
 
@@ -66,6 +69,8 @@ def explain(error: BaseException, address: Address) -> AsyncdqError:
         return ConnectionLost(f"a queue was deleted at the RabbitMQ at {address} while it was in use: {text}")
     if isinstance(error, Refused) and error.args[:1] != (None,):  # that is one which we have closed
         return DriverError(f"the RabbitMQ at {address} refuses: {text}")
+    if isinstance(error, Failed):
+        return ConnectionLost(f"the RabbitMQ at {address} failed, as its log says, and ended the connection: {text}")
     return ConnectionLost(f"the connection to the RabbitMQ at {address} is lost: {text or type(error).__name__}")
 
 

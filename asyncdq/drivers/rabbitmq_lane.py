@@ -25,7 +25,7 @@ from typing import Protocol
 
 from .base import untold
 from .rabbitmq_held import FETCHED, Held
-from .rabbitmq_link import Cancelled, Channel, Incoming, Opened
+from .rabbitmq_link import Cancelled, Channel, Incoming, Link, Opened
 from .rabbitmq_topology import waiting
 
 SETTLED_AFTER = 0.005
@@ -65,8 +65,11 @@ class Owner(Protocol):
 class Lane:
     """Consumes when told to, as much as it is told to."""
 
-    def __init__(self, queue: str, name: str, redelivered: str, opened: Opened, channel: Channel, owner: Owner) -> None:
+    def __init__(
+        self, queue: str, name: str, redelivered: str, link: Link, opened: Opened, channel: Channel, owner: Owner
+    ) -> None:
         self.queue = queue
+        self.link = link
         self.number = next(_numbers)
         self.channel = channel
         self.held = Held()

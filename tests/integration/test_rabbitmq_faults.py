@@ -153,6 +153,40 @@ async def test_a_queue_that_is_slow_to_answer_does_not_count_as_empty(own_server
         assert longest > 0.25
 
 
+@pytest.mark.parametrize(
+    ("breaking", "mending"),
+    [
+        pytest.param("sys:suspend(element(1, Q)).", "sys:resume(element(1, Q)).", id="no-answer"),
+        pytest.param("ra:stop_server(quorum_queues, Q).", "ra:restart_server(quorum_queues, Q).", id="no-process"),
+    ],
+)
+async def test_a_queue_that_is_out_of_order_does_not_hold_up_the_others(
+    own_server: Server, breaking: str, mending: str
+) -> None:
+    if not isinstance(own_server, Native):
+        pytest.skip("needs rabbitmqctl on this machine")
+    both, sick = {"sick": 5, "well": 5}, "Q = {'%2F_asyncdq:sick', node()}, "
+    async with RabbitMQDriver(own_server.url, timeout=1.0) as driver:
+        await driver.enqueue([message("a", "well"), message("b", "sick")])
+        control(own_server.url, "eval", sick + breaking)
+        with pytest.raises(ConnectionLost, match="'sick', which may be out of order"):
+            await driver.dequeue(both, 5, LONG)
+        async with asyncio.timeout(20):
+            while not (claimed := await driver.dequeue(both, 5, LONG)):
+                await driver.wait(list(both), 1)
+            with pytest.raises(ConnectionLost, match="'sick', which may be out of order"):
+                await driver.dequeue({"sick": 5}, 5, LONG)
+        control(own_server.url, "eval", sick + mending)
+        async with asyncio.timeout(20):
+            while len(claimed) < 2:
+                await driver.wait(list(both), 1)
+                claimed += await driver.dequeue(both, 5, LONG)
+        assert [each.id for each in claimed] == ["a", "b"]
+        assert await driver.extend(claimed, LONG) == []  # no try has broken the connection of the others
+        assert await driver.settle([(each, Done()) for each in claimed]) == []
+        assert [(await driver.stats(queue)).ready for queue in both] == [0, 0]
+
+
 async def test_a_limit_of_connections_is_waited_out_by_who_was_let_in_before(own_server: Server) -> None:
     if not isinstance(own_server, Native):
         pytest.skip("needs rabbitmqctl on this machine")

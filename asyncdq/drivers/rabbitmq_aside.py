@@ -1,0 +1,112 @@
+"""Queues that are out of order at the broker, left aside so that the others go on.
+
+A quorum queue is there and has no leader while most of its nodes are away, after its disk was full, or, in 3.10, after
+a crash in its first second. Who consumes it gets no answer, or loses the connection and all that he holds of other
+queues. So it is tried again on a connection of its own, in the background, and stays on that while its lane lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from contextlib import contextmanager
+
+from ..errors import AsyncdqError, ConnectionLost
+from ..soon import start_soon
+from .rabbitmq_errors import Failed
+from .rabbitmq_link import Link
+
+RETRY = 1.0
+"""Seconds from one try to the next."""
+
+REMIND = 60.0
+"""Seconds after which the log says again that a queue is out of order."""
+
+_log = logging.getLogger("asyncdq.drivers")
+
+
+class Aside:
+    """Whose connection each queue is on: that of all, or its own; and which of them cannot be had now.
+
+    consume  consumes a queue on the connection that `link` gives, or raises
+    back     is told when that has worked
+    """
+
+    def __init__(self, common: Link, consume: Callable[[str], Awaitable[object]], back: Callable[[], None]) -> None:
+        self._common = common
+        self._consume = consume
+        self._back = back
+        self._own: dict[str, Link] = {}
+        self._alone: set[str] = set()  # who is on their own now
+        self._why: dict[str, str] = {}
+        self._trying: set[asyncio.Task[None]] = set()
+
+    def __contains__(self, queue: str) -> bool:
+        return queue in self._why
+
+    def link(self, queue: str) -> Link:
+        """The connection that this queue is consumed on."""
+        return self._own[queue] if queue in self._alone else self._common
+
+    def without(self, queues: Iterable[str]) -> list[str]:
+        """Those of these that can be had. Raises `ConnectionLost` if that is none of them."""
+        asked = list(queues)
+        found = [queue for queue in asked if queue not in self._why]
+        if asked and not found:
+            raise ConnectionLost(self._why[asked[0]])
+        return found
+
+    @contextmanager
+    def noticing(self, queue: str) -> Generator[None]:
+        """An open connection that gives no answer about this queue, or ends of asking, leaves it aside."""
+        try:
+            yield
+        except ConnectionLost as error:
+            if not isinstance(error.__cause__, (TimeoutError, Failed)):
+                raise
+            why = f"{error}; it was to hand out {queue!r}, which may be out of order there: others go on without it"
+            if queue not in self._why:
+                self._why[queue] = why
+                self._alone.add(queue)
+                self._own.setdefault(queue, Link(self._common.address, self._common.timeout, beside=self._common))
+                trying = start_soon(self._try(queue), name="asyncdq-rabbitmq-aside")
+                self._trying.add(trying)
+                trying.add_done_callback(self._trying.discard)
+            raise ConnectionLost(why) from error.__cause__
+
+    def leave(self, queue: str) -> None:
+        """It is consumed no more; the next time it is with all others, unless it is being tried."""
+        if queue not in self._why and queue in self._alone:
+            self._alone.remove(queue)
+            self._own[queue].discard()
+
+    async def stop(self) -> None:
+        """Try no more, until somebody asks for such a queue again."""
+        for task in self._trying:
+            task.cancel()
+        if self._trying:
+            await asyncio.wait(self._trying)
+        self._why.clear()
+
+    async def close(self) -> None:
+        """Close what is only for one queue."""
+        await asyncio.gather(*(link.close() for link in self._own.values()))
+
+    async def _try(self, queue: str) -> None:
+        loop = asyncio.get_running_loop()
+        remind_at = loop.time() + REMIND
+        while True:
+            try:
+                await self._consume(queue)
+                break
+            except BaseException as error:
+                self.link(queue).discard()  # with all that this try has left there
+                if not isinstance(error, AsyncdqError):
+                    raise
+                if loop.time() > remind_at:
+                    _log.warning("the queue %r is still out of order: %s", queue, error)
+                    remind_at += REMIND
+            await asyncio.sleep(RETRY)
+        del self._why[queue]
+        self._back()
