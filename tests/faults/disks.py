@@ -13,7 +13,6 @@ from pathlib import Path
 from asyncdq.errors import DriverError
 from tests.integration import jobs
 from tests.integration.workers import site_on
-from tests.servers import Server
 from tests.servers.native import Native
 
 from .report import Bounds, Report
@@ -35,7 +34,7 @@ class Disk:
 
     place: Path
     trial: Trial
-    server: Server | None = None
+    server: Native | None = None
 
     @property
     def ballast(self) -> Path:
@@ -46,7 +45,8 @@ class Disk:
 async def full(trial: Trial) -> Report:
     """Enqueues fail with an error, nothing that was confirmed is lost, and the same worker goes on when there is room.
 
-    A server may end because of it: PostgreSQL does where its log has no room, and Redis always. Then it is started.
+    A server may end because of it: PostgreSQL does where its log has no room, and Redis always. Then it is started, as
+    is RabbitMQ where its queues have ended and it has not.
     """
     async with _on_a_small_disk(trial) as disk:
         return await _fill(disk.trial, disk)
@@ -102,6 +102,8 @@ async def _fill(trial: Trial, disk: Disk) -> Report:
     began = await _crowded(trial)
     disk.ballast.unlink()
     if disk.server is not None:
+        if trial.ground.halts and trial.ground.halts in disk.server.log:
+            disk.server.stop()
         disk.server.start()
     freed = time.time()
     await trial.ready(worker)

@@ -35,6 +35,8 @@ class Ground:
     takeover seconds beyond the lease in which what a dead or frozen worker held is taken over
     forgets  seconds before a crash of the server whose completions it may forget: see docs/guarantees.md
     unheard  seconds before a connection ends whose completions the server may not have heard: it confirms none
+    halts    a word in the server's log where a part of it has ended for good: it has to be started again
+    sent     completions on their way, whose slots are free: as many may be undone where a connection breaks
     share    of the tasks of a scenario, for what is too slow for all of them
     longest  messages that it hands out as fast as a few
     slack    seconds that it may take longer than others to hand out what was given back
@@ -53,6 +55,8 @@ class Ground:
     releases: str = ""
     forgets: float = 0.0
     unheard: float = 0.0
+    halts: str = ""
+    sent: int = 0
 
     @contextmanager
     def server(self) -> Iterator[Server | None]:
@@ -119,6 +123,8 @@ GROUNDS = {
             },
             takeover=10.0,
             unheard=1.0,
+            sent=16,
+            halts="enospc",
         ),
         Ground(
             "sqs",

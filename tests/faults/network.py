@@ -105,7 +105,8 @@ async def reset(trial: Trial) -> Report:
             again = await _works_again(trial, worker.pid, back)
         await trial.finished()
         also = [] if worker.alive else ["the worker died"]
-        return await trial.report(Bounds(duplicates=times * SLOTS, recovery=BACK_WITHIN), again, also)
+        bounds = Bounds(duplicates=times * (SLOTS + trial.ground.sent), recovery=BACK_WITHIN)
+        return await trial.report(bounds, again, also)
 
 
 async def blackhole(trial: Trial) -> Report:
