@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 
@@ -17,8 +18,8 @@ from ..soon import start_soon
 from .rabbitmq_errors import Failed
 from .rabbitmq_link import Link
 
-RETRY = 1.0
-"""Seconds from one try to the next."""
+RETRY, LONGEST = 1.0, 5.0
+"""Seconds from one try to the next: at first, and at most."""
 
 REMIND = 60.0
 """Seconds after which the log says again that a queue is out of order."""
@@ -33,20 +34,22 @@ class Aside:
     back     is told when that has worked
     """
 
-    def __init__(self, common: Link, consume: Callable[[str], Awaitable[object]], back: Callable[[], None]) -> None:
+    def __init__(self, common: Link, consume: Callable[[str], Awaitable[None]], back: Callable[[], None]) -> None:
         self._common = common
         self._consume = consume
         self._back = back
         self._own: dict[str, Link] = {}
         self._alone: set[str] = set()  # who is on their own now
         self._why: dict[str, str] = {}
-        self._trying: set[asyncio.Task[None]] = set()
+        self._trying: dict[str, asyncio.Task[None]] = {}
 
     def __contains__(self, queue: str) -> bool:
         return queue in self._why
 
-    def link(self, queue: str) -> Link:
-        """The connection that this queue is consumed on."""
+    def link(self, queue: str, *, new: bool = False) -> Link:
+        """The connection that this queue is consumed on; a `new` one may be out of order like those that are."""
+        if new and self._why:
+            self._separate(queue)
         return self._own[queue] if queue in self._alone else self._common
 
     def without(self, queues: Iterable[str]) -> list[str]:
@@ -65,15 +68,12 @@ class Aside:
         except ConnectionLost as error:
             if not isinstance(error.__cause__, (TimeoutError, Failed)):
                 raise
-            why = f"{error}; it was to hand out {queue!r}, which may be out of order there: others go on without it"
             if queue not in self._why:
-                self._why[queue] = why
-                self._alone.add(queue)
-                self._own.setdefault(queue, Link(self._common.address, self._common.timeout, beside=self._common))
-                trying = start_soon(self._try(queue), name="asyncdq-rabbitmq-aside")
-                self._trying.add(trying)
-                trying.add_done_callback(self._trying.discard)
-            raise ConnectionLost(why) from error.__cause__
+                self._separate(queue)
+                trying = self._trying[queue] = start_soon(self._try(queue), name="asyncdq-rabbitmq-aside")
+                trying.add_done_callback(lambda _: self._over(queue))
+            self._why[queue] = _reason(queue, error)
+            raise ConnectionLost(self._why[queue]) from error.__cause__
 
     def leave(self, queue: str) -> None:
         """It is consumed no more; the next time it is with all others, unless it is being tried."""
@@ -83,30 +83,41 @@ class Aside:
 
     async def stop(self) -> None:
         """Try no more, until somebody asks for such a queue again."""
-        for task in self._trying:
+        trying = list(self._trying.values())
+        for task in trying:
             task.cancel()
-        if self._trying:
-            await asyncio.wait(self._trying)
-        self._why.clear()
+        if trying:
+            await asyncio.wait(trying)
 
     async def close(self) -> None:
         """Close what is only for one queue."""
         await asyncio.gather(*(link.close() for link in self._own.values()))
 
+    def _separate(self, queue: str) -> None:
+        self._alone.add(queue)
+        self._own.setdefault(queue, Link(self._common.address, self._common.timeout, beside=self._common))
+
     async def _try(self, queue: str) -> None:
         loop = asyncio.get_running_loop()
-        remind_at = loop.time() + REMIND
+        remind_at, pause = loop.time() + REMIND, RETRY
         while True:
             try:
-                await self._consume(queue)
-                break
+                return await self._consume(queue)
             except BaseException as error:
-                self.link(queue).discard()  # with all that this try has left there
+                self._own[queue].discard()  # with all that this try has left there
                 if not isinstance(error, AsyncdqError):
                     raise
-                if loop.time() > remind_at:
-                    _log.warning("the queue %r is still out of order: %s", queue, error)
-                    remind_at += REMIND
-            await asyncio.sleep(RETRY)
-        del self._why[queue]
+                self._why[queue] = _reason(queue, error)
+            if loop.time() > remind_at:
+                _log.warning("still out of order: %s", self._why[queue])
+                remind_at += REMIND
+            await asyncio.sleep(random.uniform(pause / 2, pause))
+            pause = min(2 * pause, LONGEST)
+
+    def _over(self, queue: str) -> None:
+        del self._trying[queue], self._why[queue]
         self._back()
+
+
+def _reason(queue: str, error: AsyncdqError) -> str:
+    return f"{error}; it was to hand out {queue!r}, which may be out of order there: others go on without it"

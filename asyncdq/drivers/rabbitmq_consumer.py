@@ -52,7 +52,8 @@ class Consumer:
         async with self._starting.setdefault(queue, asyncio.Lock()):
             if queue in self.aside:
                 return
-            link = self.aside.link(queue)
+            lane = self._lanes.get(queue)
+            link = self.aside.link(queue, new=lane is None or not lane.alive)
             await within(link, link.opened())  # who cannot even connect learns nothing of this queue
             with self.aside.noticing(queue):
                 lane = self._lanes[queue] = await within(link, self._lane(queue, link))
@@ -134,12 +135,15 @@ class Consumer:
                 self.parking.be_frugal(queue, len(lane.held) - self.shelf.count(queue))
                 await within(lane.link, lane.pause())
         for queue in names:
+            if queue in self.aside:
+                continue  # what a try has brought so far stays until it has worked, or goes with it
             if found := [delivery for _, delivery in self.shelf.clear(queue)]:
                 await self._move(found, *self._names.entry(queue, 0))
             self.shelf.wake(queue)  # who waits starts the lane again
 
     async def purge(self, queue: str) -> int:
         """Forget what is ready, here and at the broker; returns how many those were."""
+        self.aside.without([queue])
         lane = self._lanes.get(queue)
         if lane is not None and lane.alive:
             await within(lane.link, lane.pause())
@@ -245,9 +249,9 @@ class Consumer:
     def ended(self, lane: Lane) -> None:
         """A lane is no more: nothing that it delivered is ours."""
         self.receipts.drop(lane)
-        if self._lanes.get(lane.queue, lane) is lane:
-            self._lanes.pop(lane.queue, None)
-            self.shelf.clear(lane.queue)
+        self.shelf.pick(lane.queue, lambda each: each.receipt[0] == lane.number)
+        if self._lanes.get(lane.queue) is lane:
+            del self._lanes[lane.queue]
             self.aside.leave(lane.queue)
         self.shelf.wake()
 

@@ -23,6 +23,8 @@ from .outage import ready_again
 pytestmark = pytest.mark.parametrize("own_server", ["rabbitmq"], indirect=True)
 
 LONG = 60.0
+SUSPENDED = "sys:suspend(element(1, Q)).", "sys:resume(element(1, Q))."
+STOPPED = "ra:stop_server(quorum_queues, Q).", "ra:restart_server(quorum_queues, Q)."
 DEPLOYMENT = Path(__file__).resolve().parents[2] / "docs" / "deployment.md"
 
 
@@ -154,18 +156,21 @@ async def test_a_queue_that_is_slow_to_answer_does_not_count_as_empty(own_server
 
 
 @pytest.mark.parametrize(
-    ("breaking", "mending"),
+    ("name", "breaking", "mending"),
     [
-        pytest.param("sys:suspend(element(1, Q)).", "sys:resume(element(1, Q)).", id="no-answer"),
-        pytest.param("ra:stop_server(quorum_queues, Q).", "ra:restart_server(quorum_queues, Q).", id="no-process"),
+        pytest.param("sick", *SUSPENDED, id="no-answer"),
+        pytest.param("sick", *STOPPED, id="no-process"),
+        pytest.param("sick:redelivered", *SUSPENDED, id="half-of-it"),
     ],
 )
 async def test_a_queue_that_is_out_of_order_does_not_hold_up_the_others(
-    own_server: Server, breaking: str, mending: str
+    own_server: Server, name: str, breaking: str, mending: str
 ) -> None:
     if not isinstance(own_server, Native):
         pytest.skip("needs rabbitmqctl on this machine")
-    both, sick = {"sick": 5, "well": 5}, "Q = {'%2F_asyncdq:sick', node()}, "
+    both, sick = {"sick": 5, "well": 5}, f"Q = {{'%2F_asyncdq:{name}', node()}}, "
+    async with RabbitMQDriver(own_server.url, timeout=1.0) as driver:
+        await driver.wait(list(both), 0.1)  # all that is declared is there
     async with RabbitMQDriver(own_server.url, timeout=1.0) as driver:
         await driver.enqueue([message("a", "well"), message("b", "sick")])
         control(own_server.url, "eval", sick + breaking)
@@ -181,6 +186,7 @@ async def test_a_queue_that_is_out_of_order_does_not_hold_up_the_others(
             while len(claimed) < 2:
                 await driver.wait(list(both), 1)
                 claimed += await driver.dequeue(both, 5, LONG)
+        claimed += await driver.dequeue(both, 5, LONG)
         assert [each.id for each in claimed] == ["a", "b"]
         assert await driver.extend(claimed, LONG) == []  # no try has broken the connection of the others
         assert await driver.settle([(each, Done()) for each in claimed]) == []
