@@ -139,6 +139,10 @@ class RedisDriver(SessionDriver[_Session]):
         return [messages[place] for place in sorted(known)]
 
     def _enqueue(self, wire: Wire, queue: str, messages: list[Message]) -> asyncio.Future[list[int]]:
+        if len(messages) == 1 and messages[0].delay <= 0:
+            (message,) = messages
+            arguments = [self._keys.channel(queue), message.id.encode(), message.body]
+            return wire.run(scripts.ENQUEUE_ONE, self._keys.of(scripts.ENQUEUE_ONE, queue), arguments)
         arguments = [self._keys.channel(queue), _HORIZON, *contents(messages)]
         return wire.run(scripts.ENQUEUE, self._keys.of(scripts.ENQUEUE, queue), arguments)
 

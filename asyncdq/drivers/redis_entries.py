@@ -28,11 +28,14 @@ _LONGEST = 7e15
 
 def microseconds(seconds: float) -> bytes:
     """A duration as the scripts want it; never less, so what is left of a microsecond counts as one."""
-    return b"%d" % ceil(min(max(seconds, 0.0) * 1e6, _LONGEST))
+    return b"%d" % ceil(min(seconds * 1e6, _LONGEST)) if seconds > 0 else b"0"
 
 
 def parcels(messages: Sequence[Message], most: int) -> Iterator[tuple[str, list[int]]]:
     """The messages, by their places, in portions of one queue that a script can take."""
+    if len(messages) == 1:
+        yield messages[0].queue, [0]
+        return
     open_parcels: dict[str, tuple[list[int], int]] = {}
     for place, message in enumerate(messages):
         places, size = open_parcels.get(message.queue, ([], 0))

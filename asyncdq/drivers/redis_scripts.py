@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 
 PARTS = ("ready", "bodies", "leased", "delayed", "dead", "letters")
@@ -43,6 +44,7 @@ def _read(name: str, *parts: str) -> Script:
 
 
 ENQUEUE = _read("enqueue", "ready", "bodies", "delayed")
+ENQUEUE_ONE = _read("enqueue_one", "ready", "bodies")
 CLAIM = _read("claim", "ready", "bodies", "leased", "delayed")
 SETTLE = _read("settle", *PARTS)
 EXTEND = _read("extend", "leased")
@@ -62,11 +64,11 @@ class Keys:
 
     def of(self, script: Script, *queues: str) -> list[bytes]:
         """The keys that a script wants for these queues."""
-        return [self.key(queue, part) for queue in queues for part in script.parts]
+        return [key for queue in queues for key in _keys(self.prefix, queue, script.parts)]
 
     def key(self, queue: str, part: str) -> bytes:
         """One key of a queue."""
-        return f"{{{self.prefix}:{queue}}}:{part}".encode()
+        return _keys(self.prefix, queue, (part,))[0]
 
     def channel(self, queue: str) -> bytes:
         """Where it is said that a queue has become ready."""
@@ -79,3 +81,8 @@ class Keys:
     def queue(self, key: bytes) -> str:
         """The queue that a key of ours belongs to."""
         return key.decode().removeprefix(f"{{{self.prefix}:").rpartition("}:")[0]
+
+
+@lru_cache(maxsize=10_000)  # to write them anew is a twentieth of a lone enqueue
+def _keys(prefix: str, queue: str, parts: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(f"{{{prefix}:{queue}}}:{part}".encode() for part in parts)
