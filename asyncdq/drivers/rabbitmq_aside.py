@@ -69,11 +69,12 @@ class Aside:
             if not isinstance(error.__cause__, (TimeoutError, Failed)):
                 raise
             if queue not in self._why:
+                self._why[queue] = _reason(queue, error)
+                _log.warning("%s; the others go on without it, and it is tried again", self._why[queue])
                 self._separate(queue)
                 trying = self._trying[queue] = start_soon(self._try(queue), name="asyncdq-rabbitmq-aside")
                 trying.add_done_callback(lambda _: self._over(queue))
-            self._why[queue] = _reason(queue, error)
-            raise ConnectionLost(self._why[queue]) from error.__cause__
+            raise
 
     def leave(self, queue: str) -> None:
         """It is consumed no more; the next time it is with all others, unless it is being tried."""
@@ -102,14 +103,16 @@ class Aside:
         remind_at, pause = loop.time() + REMIND, RETRY
         while True:
             try:
-                return await self._consume(queue)
+                await self._consume(queue)
+                _log.warning("the queue %r is had again", queue)
+                return
             except BaseException as error:
                 self._own[queue].discard()  # with all that this try has left there
                 if not isinstance(error, AsyncdqError):
                     raise
                 self._why[queue] = _reason(queue, error)
             if loop.time() > remind_at:
-                _log.warning("still out of order: %s", self._why[queue])
+                _log.warning("%s; still", self._why[queue])
                 remind_at += REMIND
             await asyncio.sleep(random.uniform(pause / 2, pause))
             pause = min(2 * pause, LONGEST)
@@ -120,4 +123,4 @@ class Aside:
 
 
 def _reason(queue: str, error: AsyncdqError) -> str:
-    return f"{error}; it was to hand out {queue!r}, which may be out of order there: others go on without it"
+    return f"the queue {queue!r} may be out of order: {error}"

@@ -12,6 +12,7 @@ from ..message import Delivery
 from . import rabbitmq_topology as topology
 from . import rabbitmq_wire as wire
 from .rabbitmq_aside import Aside
+from .rabbitmq_errors import explained
 from .rabbitmq_lane import AT_LAST, Lane
 from .rabbitmq_link import Incoming, Link, Opened, within
 from .rabbitmq_names import Names
@@ -53,11 +54,21 @@ class Consumer:
             if queue in self.aside:
                 return
             lane = self._lanes.get(queue)
-            link = self.aside.link(queue, new=lane is None or not lane.alive)
-            await within(link, link.opened())  # who cannot even connect learns nothing of this queue
+            link = await self._open_link(queue, new=lane is None or not lane.alive)
             with self.aside.noticing(queue):
                 lane = self._lanes[queue] = await within(link, self._lane(queue, link))
                 await within(link, lane.supply(room, self.shelf.count(queue), self._total(lane, room)))
+
+    async def _open_link(self, queue: str, *, new: bool) -> Link:
+        """The connection for this queue, open: who cannot even connect learns nothing of the queue."""
+        await within(self._link, self._link.opened())  # first of all, for there may be a limit of connections
+        link = self.aside.link(queue, new=new)
+        if new and link is not self._link:
+            try:
+                await within(link, link.opened())
+            except ConnectionLost:
+                self.aside.leave(queue)  # better with the others than not at all
+        return self.aside.link(queue)
 
     def quiet(self, queue: str) -> bool:
         """Whether nothing of this queue is on its way to us."""
@@ -129,17 +140,28 @@ class Consumer:
         if queues is None:
             await self.aside.stop()
         names = list(self._lanes) if queues is None else list(queues)
-        for queue in names:
-            lane = self._lanes.get(queue)
-            if lane is not None and lane.alive:
-                self.parking.be_frugal(queue, len(lane.held) - self.shelf.count(queue))
-                await within(lane.link, lane.pause())
+        lanes = [lane for queue in names if (lane := self._lanes.get(queue)) is not None and lane.alive]
+        for lane in lanes:
+            self.parking.be_frugal(lane.queue, len(lane.held) - self.shelf.count(lane.queue))
+        results = await asyncio.gather(*map(self._paused, lanes), return_exceptions=True)
         for queue in names:
             if queue in self.aside:
                 continue  # what a try has brought so far stays until it has worked, or goes with it
             if found := [delivery for _, delivery in self.shelf.clear(queue)]:
                 await self._move(found, *self._names.entry(queue, 0))
             self.shelf.wake(queue)  # who waits starts the lane again
+        for result in results:
+            if result is not None:
+                raise result
+
+    async def _paused(self, lane: Lane) -> None:
+        with explained(lane.link.address):
+            try:
+                async with asyncio.timeout(lane.link.timeout):
+                    await lane.pause()
+            except TimeoutError:  # if it is this queue that is out of order, others of the connection are not
+                self._keep_running(lane.abandon())
+                raise
 
     async def purge(self, queue: str) -> int:
         """Forget what is ready, here and at the broker; returns how many those were."""

@@ -36,7 +36,8 @@ class Ground:
     forgets  seconds before a crash of the server whose completions it may forget: see docs/guarantees.md
     unheard  seconds before a connection ends whose completions the server may not have heard: it confirms none
     halts    a word in the server's log where a part of it has ended for good: it has to be started again
-    sent     completions on their way, whose slots are free: as many may be undone where a connection breaks
+    sent     completions on their way, whose slots are free, of tasks that take longer than a round trip: as many may be
+             undone where a connection breaks
     share    of the tasks of a scenario, for what is too slow for all of them
     longest  messages that it hands out as fast as a few
     slack    seconds that it may take longer than others to hand out what was given back

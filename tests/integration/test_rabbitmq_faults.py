@@ -174,12 +174,12 @@ async def test_a_queue_that_is_out_of_order_does_not_hold_up_the_others(
     async with RabbitMQDriver(own_server.url, timeout=1.0) as driver:
         await driver.enqueue([message("a", "well"), message("b", "sick")])
         control(own_server.url, "eval", sick + breaking)
-        with pytest.raises(ConnectionLost, match="'sick', which may be out of order"):
+        with pytest.raises(ConnectionLost):
             await driver.dequeue(both, 5, LONG)
         async with asyncio.timeout(20):
             while not (claimed := await driver.dequeue(both, 5, LONG)):
                 await driver.wait(list(both), 1)
-            with pytest.raises(ConnectionLost, match="'sick', which may be out of order"):
+            with pytest.raises(ConnectionLost, match="the queue 'sick' may be out of order"):
                 await driver.dequeue({"sick": 5}, 5, LONG)
         control(own_server.url, "eval", sick + mending)
         async with asyncio.timeout(20):
