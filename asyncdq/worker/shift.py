@@ -31,6 +31,7 @@ from .goal import Goal
 from .idle import Idle
 from .job import Verdict
 from .log import log
+from .reach import Reach
 from .run import PARKED_AFTER, Run, Stop
 from .settler import Settled
 from .suspicion import ALONE, Suspicion
@@ -56,7 +57,8 @@ class Shift:
         self._changed = asyncio.Event()
         self._doze = Doze()
         self._stopping = self._hurried = False
-        self._idle = Idle(self._driver, config.queues)
+        self._reach = Reach(self._driver, config.queues, all_or_none=config.burst)
+        self._idle = Idle(self._reach)
         self._ahead = Ahead(config.concurrency, config.claim_ahead, self._driver.limits.claim_ahead)
         self._suspicion = Suspicion()
         self._parking: asyncio.TimerHandle | None = None
@@ -117,8 +119,7 @@ class Shift:
             await asyncio.sleep(0)  # what has its slot starts now, not when the next claim is written
             return
         claimed_at, asked = self._loop.time(), self._goal.ask()
-        queues = dict.fromkeys(self._config.queues, room)
-        deliveries = await self._driver.dequeue(queues, room, self._config.visibility_timeout)
+        deliveries = await self._reach.dequeue(room, self._config.visibility_timeout)
         self._crew.outage.over()
         current = self._goal.hear(asked, empty=not deliveries)
         if deliveries:

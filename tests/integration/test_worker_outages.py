@@ -79,3 +79,34 @@ async def test_a_worker_without_its_database_still_ends_when_told_to(site: Site)
     await worker.says("connection lost")
     worker.signal(SIGTERM)
     assert await worker.exited() == 0
+
+
+REFUSAL = """create trigger refusal before update on task_queue when new.queue = 'sick'
+begin select raise(abort, 'not this one'); end"""
+
+
+@sqlite_only
+async def test_a_queue_that_is_refused_is_named_once_and_the_others_go_on(site: Site) -> None:
+    worker = await site.start("-q", "sick,well,default").ready()
+    with closing(sqlite3.connect(database(site), isolation_level=None)) as other:
+        other.execute(REFUSAL)
+        sick = await site.enqueue(jobs.mark.using(queue="sick").bind() for _ in range(3))
+        well = await site.enqueue(jobs.mark.using(queue="well").bind() for _ in range(3))
+        await site.until(lambda: site.ledger.successes() == dict.fromkeys(well, 1))
+        await worker.says("the queue 'sick' is refused")
+        other.execute("drop trigger refusal")
+    await worker.says("the queue 'sick' is had again")
+    await site.until(lambda: site.ledger.successes() == dict.fromkeys([*sick, *well], 1))
+    assert said_once(worker, "is refused")
+    assert "not this one" in worker.log
+
+
+@sqlite_only
+async def test_a_burst_does_not_leave_out_a_queue_that_is_refused(site: Site) -> None:
+    await site.enqueue([jobs.mark.using(queue="sick").bind(), jobs.mark.using(queue="well").bind()])
+    with closing(sqlite3.connect(database(site), isolation_level=None)) as other:
+        other.execute(REFUSAL)
+        worker = site.start("-q", "sick,well", "--burst")
+        await site.until(lambda: not worker.alive)
+    assert worker.code != 0
+    assert "not this one" in worker.log

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from asyncdq.worker.idle import LONGEST_PAUSE, TOLERATED, Idle
+from asyncdq.worker.reach import Reach
 
 from .bench import virtual
 from .scripted import ScriptedDriver
@@ -25,7 +26,7 @@ class Nervous(ScriptedDriver):
 @virtual
 async def test_false_alarms_in_a_row_slow_down_to_a_pause() -> None:
     driver = Nervous(Server())
-    idle = Idle(driver, ["default"])
+    idle = Idle(Reach(driver, ["default"], all_or_none=False))
     for _ in range(30):
         await idle.wait()
     began = asyncio.get_running_loop().time()
@@ -36,7 +37,7 @@ async def test_false_alarms_in_a_row_slow_down_to_a_pause() -> None:
 @virtual
 async def test_a_few_false_alarms_cost_nothing_and_a_claim_forgives_the_rest() -> None:
     driver = Nervous(Server())
-    idle = Idle(driver, ["default"])
+    idle = Idle(Reach(driver, ["default"], all_or_none=False))
     began = asyncio.get_running_loop().time()
     for _ in range(5):
         for _ in range(TOLERATED):
