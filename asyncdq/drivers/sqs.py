@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from ..errors import DriverError
+from ..errors import AsyncdqError, DriverError
 from ..message import DeadLetter, Delivery, Limits, Message, Outcome, QueueStats
 from .calls import Calls
 from .session import Session, SessionDriver
@@ -167,10 +167,16 @@ class SQSDriver(SessionDriver[_Session]):
     async def _dequeue(
         self, session: _Session, queues: Mapping[str, int], limit: int, lease: float, claimed: list[Delivery]
     ) -> list[Delivery]:
+        failures: list[AsyncdqError] = []
         for queue, share in queues.items():
             most = min(share, limit - len(claimed), self.limits.batch - len(claimed))
             if most > 0:
-                claimed += await session.intake.claim(checked(queue), most, lease)
+                try:
+                    claimed += await session.intake.claim(checked(queue), most, lease)
+                except AsyncdqError as error:  # of this queue, perhaps: some limits and keys are those of one
+                    failures.append(error)
+        if failures and not claimed:
+            raise failures[0]
         if not claimed:
             claimed += await session.intake.last_look(queues, min(limit, self.limits.batch), lease)
         return claimed

@@ -106,17 +106,23 @@ def received(
     count = int(system.get("ApproximateReceiveCount", 1))
     handle: str = message["ReceiptHandle"]
     said: str = message.get("MessageAttributes", {}).get(ATTRIBUTE, {}).get("StringValue", "")
-    version, *fields = said.split(" ", 4)
-    if version != _VERSION or len(fields) != 4:
+    try:
+        id, attempt, lost, hop = _read(said)
+    except ValueError:
         id, attempt, lost, hop = str(message["MessageId"]), 1, 0, 0
-    else:
-        attempt, lost, hop = (int(field) for field in fields[:3])
-        id = fields[3]
     if hop > 0:
         rest = max(0.0, (hop - _waited(system, count, date)) / 1000)
         return Hop(handle, rest, entry(message["Body"], id, attempt, lost, rest, longest))
     claim = Claim(handle, now, now + hidden, again=count > 1 or hop == _SPARED)
     return Delivery(id, queue, untext(message["Body"]), attempt, lost + count - 1, claim)
+
+
+def _read(said: str) -> tuple[str, int, int, int]:
+    """What our attribute says. Raises ValueError if somebody else has written it: then the body is theirs as well."""
+    version, attempt, lost, hop, id = said.split(" ", 4)
+    if version != _VERSION:
+        raise ValueError(version)
+    return id, int(attempt), int(lost), int(hop)
 
 
 def _waited(system: Mapping[str, str], count: int, date: str) -> float:

@@ -446,6 +446,19 @@ async def test_a_queue_that_was_just_made_may_not_be_there_yet(seen: SQSDriver, 
     assert ids(await claim(seen)) == {"a"}
 
 
+async def test_a_queue_that_asks_for_patience_does_not_hold_up_the_others(seen: SQSDriver, watched: Watched) -> None:
+    await seen.enqueue([message("a"), Message("b", "other", b"")])
+    watched.meddle = lambda operation, asked: (
+        refuses("OverLimit") if operation == "receive_message" and asked["QueueUrl"].endswith("work") else None
+    )
+    both = {"work": 5, "other": 5}
+    assert ids(await seen.dequeue(both, 5, LONG)) == {"b"}
+    with pytest.raises(ConnectionLost, match="OverLimit"):
+        await seen.dequeue(both, 5, LONG)
+    watched.meddle = lambda operation, asked: None
+    assert ids(await claim(seen)) == {"a"}
+
+
 async def test_a_name_that_was_deleted_within_a_minute_is_worth_trying_later(seen: SQSDriver, watched: Watched) -> None:
     watched.meddle = lambda operation, asked: (
         refuses("AWS.SimpleQueueService.QueueDeletedRecently") if operation == "create_queue" else None
@@ -568,6 +581,15 @@ async def test_a_message_of_somebody_else_is_delivered_with_what_it_has(url: str
     assert await driver.settle([(theirs, Again(0, counted=True)), (found["ours"], Done())]) == []
     (again,) = await claim(driver)
     assert (again.id, again.attempt) == (theirs.id, 2)
+
+
+async def test_an_attribute_of_ours_that_somebody_else_has_written_is_theirs(url: str, driver: SQSDriver) -> None:
+    await driver.enqueue([message("ours")])
+    said = {"asyncdq": {"DataType": "String", "StringValue": "1 one two three four"}}
+    async with aws_client(url) as client:
+        (made,) = (await client.list_queues(QueueNamePrefix=split(url)["prefix"]))["QueueUrls"]
+        sent = await client.send_message(QueueUrl=made, MessageBody="?", MessageAttributes=said)
+    assert ids(await claim(driver, 2)) == {"ours", sent["MessageId"]}
 
 
 async def test_a_client_of_the_user_stays_open_and_a_session_makes_one(url: str) -> None:
