@@ -27,6 +27,7 @@ class Tables:
         self.claim = self._read("claim")
         self.done = self._read("done")
         self.extend = self._read("extend")
+        self.held = self._read("held")
         self.enqueue = self._read("enqueue")
         self.enqueue_one = self._read("enqueue_one")
         self.settle = self._read("settle")

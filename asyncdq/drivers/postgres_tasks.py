@@ -112,7 +112,7 @@ async def settle(
             twice.append(delivery)
         else:
             firsts[key] = (delivery, outcome)
-    order = sorted(firsts)  # that of `extend`: the rows are locked in it
+    order = sorted(firsts)  # the rows are locked in it, whoever settles
     keys = map(list, zip(*order, strict=True))
     chosen = [firsts[key] for key in order]
     if all(isinstance(outcome, Done) for _, outcome in chosen):
@@ -141,10 +141,11 @@ async def extend(
     connection: Connection, tables: Tables, deliveries: Sequence[Delivery], lease: float
 ) -> list[Delivery]:
     """Let the leases end `lease` seconds from now; return the deliveries that were no longer ours."""
-    deliveries = sorted(deliveries, key=lambda each: (each.queue, each.id))
-    keys = zip(*((each.queue, each.id, each.receipt) for each in deliveries), strict=True)
-    ours = await connection.fetchval(tables.extend, *map(list, keys), microseconds(lease))
-    return _lost(deliveries, ours)
+    keys = [list(column) for column in zip(*((each.queue, each.id, each.receipt) for each in deliveries), strict=True)]
+    extended = await connection.fetchval(tables.extend, *keys, microseconds(lease))
+    if extended is None:
+        return []
+    return _lost(deliveries, [*extended, *await connection.fetchval(tables.held, *keys)])
 
 
 def _lost(deliveries: Sequence[Delivery], ours: Sequence[int] | None) -> list[Delivery]:

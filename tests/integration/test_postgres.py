@@ -85,6 +85,19 @@ async def test_a_row_that_somebody_has_locked_is_passed_by(driver: PostgresDrive
     assert [each.id for each in await claim(driver)] == ["a"]
 
 
+async def test_a_lease_whose_row_somebody_has_locked_ends_no_other(driver: PostgresDriver, admin: Admin) -> None:
+    await driver.enqueue([message("a"), message("b"), message("c")])
+    a, b, c = await driver.dequeue({"work": 3}, 3, 1.0)
+    assert await driver.settle([(c, Done())]) == []
+    async with admin.transaction():
+        await admin.fetch("select from task_queue where id = 'a' for update")
+        async with asyncio.timeout(5):
+            assert await driver.extend([a, b, c], 60.0) == [c]  # a is ours, and cannot be extended now
+        left = "select id from task_queue where visible_at > now() + interval '10 s'"
+        assert [row["id"] for row in await admin.fetch(left)] == ["b"]
+    assert await driver.extend([a, b], 60.0) == []
+
+
 async def test_what_is_given_back_unstarted_has_its_old_place(driver: PostgresDriver) -> None:
     await driver.enqueue([message("a"), message("b")])
     (a,) = await driver.dequeue({"work": 1}, 1, 60)

@@ -93,6 +93,7 @@ async def test_a_claim_probes_its_index_whatever_the_planner_knows(driver: Postg
 BY_KEY = {
     "done": "'{w}', '{a}', '{1}'",
     "extend": "'{w}', '{a}', '{1}', 1",
+    "held": "'{w}', '{a}', '{1}'",
     "settle": "'{w}', '{a}', '{1}', '{back}', '{1}', '{1}', '{1}', '{x}', '{x}', '{x}', '{1}'",
     "requeue": "'{w}', '{a}'",
     "delete": "'{w}', '{a}'",
