@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 3.0  # seconds: a server that returns is used again within five
+STUBBORN = 3  # tries of a call that fail before it is said though others go through
 
 
 class Outage:
@@ -47,6 +48,9 @@ class Outage:
         if self._since is None and began >= self._over_at:
             self._since = asyncio.get_running_loop().time()
             log.warning("connection lost: %s; trying again until it is back", error, extra={"event": "connection_lost"})
+        elif self._since is None and tries == STUBBORN:  # as where somebody keeps a row locked that it needs
+            text = "a call fails again and again, though others go through: %s; it is tried until it works"
+            log.warning(text, error, extra={"event": "call_stuck"})
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 20))
         await asyncio.sleep(longest * random.uniform(0.5, 1.0))
 
