@@ -38,9 +38,10 @@ class Reach:
         """The driver's `dequeue`, of what can be had. Raises what that raises if nothing can."""
         claimed: list[Delivery] = []
 
-        async def one(queue: str) -> None:
+        async def one(queue: str) -> bool:
             if (left := room - len(claimed)) > 0:
                 claimed.extend(await self._driver.dequeue({queue: left}, left, lease))
+            return left > 0
 
         # Alone, and not with the others: what was claimed of them may be left leased when another one refuses.
         await self._one_by_one([queue for queue, (at, _) in self._refused.items() if at <= self._loop.time()], one)
@@ -50,8 +51,11 @@ class Reach:
                 claimed += await self._driver.dequeue(dict.fromkeys(queues, left), left, lease)
                 self._had.update(queues)
             except AsyncdqError as error:
-                if not claimed:
+                try:
                     await self._sort_out(queues, one, error)
+                except AsyncdqError:
+                    if not claimed:  # else it comes again with the next claim
+                        raise
         if self._all_or_none and not claimed and len(self._queues) > 1:
             for queue in self._queues:  # a driver may leave one out itself, and says so of one that is asked alone
                 await one(queue)
@@ -59,40 +63,48 @@ class Reach:
 
     async def wait(self, timeout: float) -> None:
         """The driver's `wait`, for what can be had, and not beyond the next time at which a queue is asked again."""
+
+        async def briefly(queue: str) -> bool:
+            await self._driver.wait([queue], BRIEFLY)
+            return True
+
         queues = self._open()
         again = min((at for at, _ in self._refused.values()), default=math.inf) - self._loop.time()
         try:
             await self._driver.wait(queues, max(BRIEFLY, min(timeout, again)))
         except AsyncdqError as error:
-            await self._sort_out(queues, lambda queue: self._driver.wait([queue], BRIEFLY), error)
+            await self._sort_out(queues, briefly, error)
 
     def _open(self) -> list[str]:
         return [queue for queue in self._queues if queue not in self._refused]
 
     async def _sort_out(
-        self, queues: Sequence[str], ask: Callable[[str], Awaitable[None]], error: AsyncdqError
+        self, queues: Sequence[str], ask: Callable[[str], Awaitable[bool]], error: AsyncdqError
     ) -> None:
         """Find out who refuses. Raises `error` if that is nobody, or everybody."""
         misled = isinstance(error, ConfigurationError) and not self._had
         if isinstance(error, ConnectionLost) or self._all_or_none or misled:
             raise error
         before = len(self._refused)
-        await self._one_by_one(queues, ask)
+        if lost := await self._one_by_one(queues, ask):
+            raise lost
         if not self._open() or len(self._refused) == before:
             raise error
 
-    async def _one_by_one(self, queues: Sequence[str], ask: Callable[[str], Awaitable[None]]) -> None:
-        """Ask each of these alone; who refuses is left out, and who does not is had again."""
+    async def _one_by_one(self, queues: Sequence[str], ask: Callable[[str], Awaitable[bool]]) -> ConnectionLost | None:
+        """Ask each of these alone; who refuses is left out, and who does not is had again. `ask`: whether it did."""
         for queue in queues:
             try:
-                await ask(queue)
-            except ConnectionLost:
-                return  # whoever asks next hears of it
+                asked = await ask(queue)
+            except ConnectionLost as error:
+                return error
             except AsyncdqError as refusal:
                 self._leave_out(queue, refusal)
             else:
-                if self._refused.pop(queue, None):
+                if asked and queue in self._refused:
+                    del self._refused[queue]
                     log.warning("the queue %r is had again", queue, extra={"event": "queue_had_again"})
+        return None
 
     def _leave_out(self, queue: str, refusal: AsyncdqError) -> None:
         if queue in self._refused:

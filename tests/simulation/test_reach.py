@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import pytest
@@ -24,6 +24,7 @@ class Choosy(ScriptedDriver):
         super().__init__(Server())
         self.refuses: dict[str, AsyncdqError] = {}
         self.asked: list[list[str]] = []
+        self.checks: list[Callable[[Sequence[str]], None]] = []
 
     async def dequeue(self, queues: Mapping[str, int], limit: int, lease: float) -> list[Delivery]:
         self.asked.append(list(queues))
@@ -35,6 +36,8 @@ class Choosy(ScriptedDriver):
         await asyncio.sleep(timeout)  # nothing comes
 
     def _check(self, queues: Sequence[str]) -> None:
+        for check in self.checks:
+            check(queues)
         for queue in queues:
             if queue in self.refuses:
                 raise self.refuses[queue]
@@ -71,6 +74,36 @@ async def test_who_refuses_is_left_out_and_asked_again_later_and_later_alone() -
     driver.asked.clear()
     await reach.dequeue(1, 60)
     assert driver.asked == [["sick", "well"]]
+
+
+@virtual
+async def test_who_was_not_asked_for_want_of_room_is_not_had_again() -> None:
+    driver = Choosy()
+    await driver.connect()
+    reach = Reach(driver, ["first", "second", "well"], all_or_none=False)
+    driver.refuses = {"first": DriverError("no"), "second": DriverError("no")}
+    await reach.dequeue(1, 60)
+    del driver.refuses["first"]
+    await driver.enqueue([Message("a", "first", b"")])
+    await asyncio.sleep(2 * FIRST_PAUSE)
+    assert [each.id for each in await reach.dequeue(1, 60)] == ["a"]
+    driver.asked.clear()
+    await reach.dequeue(1, 60)
+    assert driver.asked == [["second"], ["first", "well"]]
+
+
+@virtual
+async def test_a_connection_that_is_lost_while_it_is_sorted_out_is_no_refusal() -> None:
+    driver, reach = await ready()
+    driver.refuses["well"] = DriverError("no")
+
+    def lose(queues: Sequence[str]) -> None:
+        if queues == ["sick"]:
+            raise ConnectionLost("away")
+
+    driver.checks.append(lose)
+    with pytest.raises(ConnectionLost):
+        await reach.dequeue(1, 60)
 
 
 @virtual
