@@ -85,7 +85,7 @@ async def test_who_was_not_asked_for_want_of_room_is_not_had_again() -> None:
     await reach.dequeue(1, 60)
     del driver.refuses["first"]
     await driver.enqueue([Message("a", "first", b"")])
-    await asyncio.sleep(2 * FIRST_PAUSE)
+    await asyncio.sleep(2 * FIRST_PAUSE)  # by then both are to be asked again
     assert [each.id for each in await reach.dequeue(1, 60)] == ["a"]
     driver.asked.clear()
     await reach.dequeue(1, 60)
