@@ -133,6 +133,7 @@ class Limits:
     claim_ahead  whether claiming many more than can be started at once hides a round trip here
     ends_leases  whether a lease ends when its seconds have passed; else with the connection that took it
     keeps_sent   calls of `settle_telling` that can be on their way side by side, if it tells; 0 counts as 1
+    leaves_out   whether a `dequeue` of several queues leaves one out that it cannot have, and raises only of that alone
     """
 
     batch: int
@@ -143,6 +144,7 @@ class Limits:
     claim_ahead: bool = True
     ends_leases: bool = True
     keeps_sent: int = 0
+    leaves_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)

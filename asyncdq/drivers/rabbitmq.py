@@ -43,6 +43,7 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
         claim_ahead=False,
         ends_leases=False,
         keeps_sent=8,  # with ten slots and a millisecond each way, more bring nothing
+        leaves_out=True,
     )
 
     def __init__(
@@ -122,8 +123,7 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
             wanted = {queue: min(queues[queue], limit) for queue in at_hand}
             now = await self._fill(session, wanted, limit)
             if not consumer.came_back(now, limit):
-                break
-        return consumer.take(now, limit)  # nothing is awaited after this: who gives up has taken nothing
+                return consumer.take(now, limit)  # nothing is awaited after this: who gives up has taken nothing
 
     async def _fill(self, session: RabbitMQSession, wanted: Mapping[str, int], limit: int) -> Mapping[str, int]:
         """Have on the shelf what is there, and of the higher queues all before any of a lower one.

@@ -56,8 +56,8 @@ class Reach:
                 except AsyncdqError:
                     if not claimed:  # else it comes again with the next claim
                         raise
-        if self._all_or_none and not claimed and len(self._queues) > 1:
-            for queue in self._queues:  # a driver may leave one out itself, and says so of one that is asked alone
+        if self._all_or_none and not claimed and self._driver.limits.leaves_out:
+            for queue in self._queues:
                 await one(queue)
         return claimed
 

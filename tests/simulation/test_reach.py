@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -154,3 +155,19 @@ async def test_who_empties_queues_leaves_none_out() -> None:
     driver.refuses["sick"] = DriverError("no")
     with pytest.raises(DriverError):
         await Reach(driver, ["sick", "well"], all_or_none=True).dequeue(1, 60)
+
+
+@virtual
+async def test_who_empties_queues_asks_a_driver_that_leaves_one_out_for_each_alone() -> None:
+    driver = Choosy()
+    await driver.connect()
+    driver.limits = replace(driver.limits, leaves_out=True)
+
+    def alone(queues: Sequence[str]) -> None:
+        if queues == ["sick"]:
+            raise ConnectionLost("no leader")
+
+    driver.checks.append(alone)
+    with pytest.raises(ConnectionLost, match="no leader"):
+        await Reach(driver, ["well", "sick"], all_or_none=True).dequeue(1, 60)
+    assert await Reach(driver, ["well", "sick"], all_or_none=False).dequeue(1, 60) == []
