@@ -119,7 +119,7 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
         session = self._here()
         consumer = session.consumer
         while True:
-            at_hand = consumer.aside.without(queue for queue, share in queues.items() if min(share, limit) > 0)
+            at_hand = await consumer.aside.without(queue for queue, share in queues.items() if min(share, limit) > 0)
             wanted = {queue: min(queues[queue], limit) for queue in at_hand}
             now = await self._fill(session, wanted, limit)
             if not consumer.came_back(now, limit):
@@ -164,7 +164,7 @@ class RabbitMQDriver(SessionDriver[RabbitMQSession]):
         """True if something of one of `queues` is on the shelf or set apart; False if it is time to look again."""
         session = self._here()
         consumer = session.consumer
-        queues = consumer.aside.without(queues)
+        queues = await consumer.aside.without(queues)
         with consumer.shelf.waiting(queues) as woken:
             for queue in queues:
                 if not woken.done() and not consumer.supplied(queue, 1):

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..errors import AsyncdqError, ConnectionLost
 from ..soon import start_soon
@@ -42,6 +42,8 @@ class Aside:
         self._alone: set[str] = set()  # who is on their own now
         self._why: dict[str, str] = {}
         self._trying: dict[str, asyncio.Task[None]] = {}
+        self._hurry: dict[str, asyncio.Event] = {}  # ends the pause before the next try
+        self._waiting: set[asyncio.Future[None]] = set()  # for the end of any try
 
     def __contains__(self, queue: str) -> bool:
         return queue in self._why
@@ -52,9 +54,18 @@ class Aside:
             self._separate(queue)
         return self._own[queue] if queue in self._alone else self._common
 
-    def without(self, queues: Iterable[str]) -> list[str]:
-        """Those of these that can be had. Raises `ConnectionLost` if that is none of them."""
+    async def without(self, queues: Iterable[str]) -> list[str]:
+        """Those of these that can be had. If that is none, they are tried now. Raises `ConnectionLost` if in vain."""
         asked = list(queues)
+        if asked and self._why.keys() >= set(asked):
+            over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.add(over)
+            for queue in asked:
+                self._hurry[queue].set()
+            try:
+                await over
+            finally:
+                self._waiting.discard(over)
         found = [queue for queue in asked if queue not in self._why]
         if asked and not found:
             raise ConnectionLost(self._why[asked[0]])
@@ -72,6 +83,7 @@ class Aside:
                 self._why[queue] = _reason(queue, error)
                 _log.warning("%s; the others go on without it, and it is tried again", self._why[queue])
                 self._separate(queue)
+                self._hurry[queue] = asyncio.Event()
                 trying = self._trying[queue] = start_soon(self._try(queue), name="asyncdq-rabbitmq-aside")
                 trying.add_done_callback(lambda _: self._over(queue))
             raise
@@ -114,12 +126,22 @@ class Aside:
             if loop.time() > remind_at:
                 _log.warning("%s; still", self._why[queue])
                 remind_at += REMIND
-            await asyncio.sleep(random.uniform(pause / 2, pause))
+            self._tell()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(random.uniform(pause / 2, pause)):
+                    await self._hurry[queue].wait()
+            self._hurry[queue].clear()
             pause = min(2 * pause, LONGEST)
 
     def _over(self, queue: str) -> None:
-        del self._trying[queue], self._why[queue]
+        del self._trying[queue], self._why[queue], self._hurry[queue]
+        self._tell()
         self._back()
+
+    def _tell(self) -> None:
+        for over in self._waiting:
+            if not over.done():
+                over.set_result(None)
 
 
 def _reason(queue: str, error: AsyncdqError) -> str:

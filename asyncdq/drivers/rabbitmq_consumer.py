@@ -165,7 +165,7 @@ class Consumer:
 
     async def purge(self, queue: str) -> int:
         """Forget what is ready, here and at the broker; returns how many those were."""
-        self.aside.without([queue])
+        await self.aside.without([queue])
         lane = self._lanes.get(queue)
         if lane is not None and lane.alive:
             await within(lane.link, lane.pause())
