@@ -30,7 +30,7 @@ class Reach:
         self._driver = driver
         self._queues = queues
         self._all_or_none = all_or_none or len(queues) == 1
-        self._had: set[str] = set()
+        self._began = False  # something was had
         self._refused: dict[str, tuple[float, float]] = {}  # when to ask again, and after which pause
         self._loop = asyncio.get_running_loop()
 
@@ -44,12 +44,13 @@ class Reach:
             return left > 0
 
         # Alone, and not with the others: what was claimed of them may be left leased when another one refuses.
-        await self._one_by_one([queue for queue, (at, _) in self._refused.items() if at <= self._loop.time()], one)
+        if self._refused:
+            await self._one_by_one([queue for queue, (at, _) in self._refused.items() if at <= self._loop.time()], one)
         queues, left = self._open(), room - len(claimed)
         if left > 0:
             try:
                 claimed += await self._driver.dequeue(dict.fromkeys(queues, left), left, lease)
-                self._had.update(queues)
+                self._began = True
             except AsyncdqError as error:
                 try:
                     await self._sort_out(queues, one, error)
@@ -82,7 +83,7 @@ class Reach:
         self, queues: Sequence[str], ask: Callable[[str], Awaitable[bool]], error: AsyncdqError
     ) -> None:
         """Find out who refuses. Raises `error` if that is nobody, or everybody."""
-        misled = isinstance(error, ConfigurationError) and not self._had
+        misled = isinstance(error, ConfigurationError) and not self._began
         if isinstance(error, ConnectionLost) or self._all_or_none or misled:
             raise error
         before = len(self._refused)
