@@ -18,6 +18,7 @@ AsyncdqError
 │   └── ProcessDied           the child process that ran it is gone
 └── DriverError               the backend said no
     └── ConnectionLost        the outcome is unknown; trying again makes sense
+        └── Blocked           the backend is there, but something holds up this call
 """
 
 from __future__ import annotations
@@ -104,3 +105,7 @@ class DriverError(AsyncdqError):
 
 class ConnectionLost(DriverError):
     """The backend did not answer: the call may have had its effect or not, and may be repeated."""
+
+
+class Blocked(ConnectionLost):
+    """The backend is there, but something holds up this call, as a row that somebody keeps locked."""

@@ -8,7 +8,7 @@ import struct
 
 import aiomysql
 
-from ..errors import AsyncdqError, ConfigurationError, ConnectionLost, DriverError
+from ..errors import AsyncdqError, Blocked, ConfigurationError, ConnectionLost, DriverError
 
 TORN = (RuntimeError, AssertionError, struct.error, IndexError)
 """What aiomysql raises of packets that it did not expect."""
@@ -18,7 +18,10 @@ FOREIGN = (aiomysql.MySQLError, OSError, ValueError, *TORN)
 
 DUPLICATE = 1062
 
-TRY_AGAIN = (1213, 1205, 1467, 1020, 3101)
+LOCKED = 1205
+"""Somebody keeps a lock for longer than innodb_lock_wait_timeout."""
+
+TRY_AGAIN = (1213, LOCKED, 1467, 1020, 3101)
 """Deadlock, and a lock that was not to be had; the same of the lock on auto_increment; of MariaDB's snapshots, and of
 MySQL's groups. Once rolled back there was no effect, and it may succeed at once."""
 
@@ -95,6 +98,8 @@ def refused(error: Exception, where: str) -> DriverError:
         return ConnectionLost(f"{where} is read-only, as a replica is: {said(error)}")
     if code in _VALUE or isinstance(error, UnicodeError):
         return DriverError(f"MySQL cannot store this value: {said(error)}")
+    if code == LOCKED:
+        return Blocked(f"{where}: {said(error)}: see information_schema.innodb_trx for one that was left open")
     if code in _CUT or isinstance(error, (OSError, aiomysql.InterfaceError, *TORN)):
         return ConnectionLost(f"lost the connection to {where}: {said(error)}")
     return DriverError(f"{where} refused: {said(error)}")

@@ -33,7 +33,7 @@ _SESSION = """
 set session transaction isolation level read committed;
 set time_zone = '+00:00', sql_mode = 'STRICT_ALL_TABLES', sql_notes = 0, autocommit = 1, wait_timeout = {idle},
     sql_select_limit = 18446744073709551615, sql_safe_updates = 0, sql_big_selects = 1, completion_type = 0,
-    innodb_lock_wait_timeout = {lock}, lock_wait_timeout = {lock}
+    innodb_lock_wait_timeout = 1, lock_wait_timeout = {lock}
     /*M! , max_statement_time = {seconds}, in_predicate_conversion_threshold = 0 */
     /*!80000 , max_execution_time = {milliseconds} */;
 select version(), @@max_allowed_packet;

@@ -43,15 +43,22 @@ class MySQLPool(Pool[Connection]):
         return await self._link.open()
 
     async def _insist(self, question: Callable[[Connection], Awaitable[T]]) -> T:
-        async with asyncio.timeout(self._timeout):
-            for _ in range(TRIES - 1):
-                try:
-                    return await self._attempt(question)
-                except FOREIGN as error:
-                    if code_of(error) not in TRY_AGAIN:
-                        raise
-                await asyncio.sleep(random() * ASIDE)
-            return await self._attempt(question)
+        refusal: Exception | None = None
+        try:
+            async with asyncio.timeout(self._timeout):
+                for _ in range(TRIES - 1):
+                    try:
+                        return await self._attempt(question)
+                    except FOREIGN as error:
+                        if code_of(error) not in TRY_AGAIN:
+                            raise
+                        refusal = error
+                    await asyncio.sleep(random() * ASIDE)
+                return await self._attempt(question)
+        except TimeoutError:
+            if refusal is None:
+                raise
+            raise refusal from None  # it says more than that time is over
 
     async def _attempt(self, question: Callable[[Connection], Awaitable[T]]) -> T:
         """An error leaves no transaction open: the connection rolls it back, or is thrown away with it."""

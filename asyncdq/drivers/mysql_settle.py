@@ -2,6 +2,9 @@
 
 That costs half as much, and the server carries it out whole although the client hangs up. Of several statements it
 leaves those undone that follow the first answer it cannot send.
+
+A transaction first locks the rows whose token is still ours, which is the answer, then writes them. Every part compares
+the token again, since only the server knows what the first found.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from ..message import Again, Dead, Delivery, Done, Outcome, Unstarted, execution
 from .base import untold
 from .mysql_link import NOW, ask, text
 from .mysql_tables import Tables
-from .mysql_tasks import Receipt, locking, microseconds, ours
+from .mysql_tasks import Receipt, microseconds, ours
 from .transport import telling, transport_of
 
 Outcomes = Sequence[tuple[Delivery, Outcome]]
@@ -64,6 +67,14 @@ async def settle(
         for delivery, _ in outcomes
         if delivery.receipt.seq not in kept or firsts[delivery.receipt][0] is not delivery
     ]
+
+
+def locking(tables: Tables, receipts: Collection[Receipt]) -> str:
+    """Begins the transaction; the second answer has the seq of those that are ours."""
+    return (
+        f"start transaction; select seq, token from {tables.tasks} as task force index (primary)"
+        f" where {ours(receipts)} for update"
+    )
 
 
 def _forget(tables: Tables, receipts: Collection[Receipt]) -> str:

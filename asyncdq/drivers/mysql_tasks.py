@@ -1,9 +1,4 @@
-"""The verbs on messages: each is one round trip, whatever the size of its batch.
-
-A batch of leases, or of outcomes of several kinds, is one transaction: first it locks the rows whose token is still
-ours, which is the answer, then it writes them. Every part compares the token again, since only the server knows what
-the first found.
-"""
+"""The verbs on messages: each is one round trip, whatever the size of its batch."""
 
 from __future__ import annotations
 
@@ -144,23 +139,21 @@ def ours(receipts: Collection[Receipt], of: str = "task.") -> str:
     return f"{of}seq in ({places}) and ({of}seq, {of}token) in ({pairs})"
 
 
-def locking(tables: Tables, receipts: Collection[Receipt]) -> str:
-    """Begins the transaction; the second answer has the seq of those that are ours."""
-    return (
-        f"start transaction; select seq, token from {tables.tasks} as task force index (primary)"
-        f" where {ours(receipts)} for update"
-    )
-
-
 async def extend(
     connection: Connection, tables: Tables, deliveries: Sequence[Delivery], lease: float
 ) -> list[Delivery]:
-    """Let the leases end `lease` seconds from now; return the deliveries that were no longer ours."""
-    receipts = [each.receipt for each in deliveries]
+    """Let the leases end `lease` seconds from now; return the deliveries that were no longer ours.
+
+    A row that somebody keeps locked is passed by, so that the leases of all others do not end because of one. It is
+    ours until its lease ends: then it may be locked by who is claiming it at this moment.
+    """
+    mine = ours([each.receipt for each in deliveries])
     answers = await ask(
         connection,
-        f"{locking(tables, receipts)}; update {tables.tasks} as task force index (primary)"
-        f" set visible_at = {NOW} + {microseconds(lease)} where {ours(receipts)}; commit",
+        f"update (select seq from {tables.tasks} as task force index (primary) where {mine} for update skip locked)"
+        f" as free straight_join {tables.tasks} as task force index (primary) on task.seq = free.seq"
+        f" set task.visible_at = {NOW} + {microseconds(lease)};"
+        f"select seq, token from {tables.tasks} as task force index (primary) where {mine} and visible_at > {NOW}",
     )
     kept = set(answers[1].rows)
     return [each for each in deliveries if each.receipt not in kept]

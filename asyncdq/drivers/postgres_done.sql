@@ -5,7 +5,8 @@
 -- empty reads a whole index, and is kept when the table has filled.
 with gone as (
     delete from {tasks} as task
-    using set_config('synchronous_commit', 'off', true),
+    using set_config('synchronous_commit', 'off', true) as hasty,
+        set_config('lock_timeout', '500', true) as impatient, -- ms: who holds a row for longer may hold it for ever
         unnest($1::text[], $2::text[], $3::bigint[]) with ordinality as ours (queue, id, token, position)
     where task.queue = any (array[ours.queue]) and task.id = ours.id
         and (task.queue, task.id) >= (ours.queue, ours.id)

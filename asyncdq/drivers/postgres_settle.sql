@@ -8,11 +8,13 @@ with clock as materialized (
     select clock_timestamp() as now
 ),
 given as materialized (
-    select * from unnest(
-        $1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::int[], $7::int[],
-        $8::text[], $9::text[], $10::text[], $11::int[]
-    ) with ordinality
-        as outcome (queue, id, token, kind, pause, counted, kept, reason, error, detail, attempts, position)
+    select outcome.* from
+        set_config('lock_timeout', '500', true) as impatient, -- ms: who holds a row for longer may hold it for ever
+        unnest(
+            $1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::int[], $7::int[],
+            $8::text[], $9::text[], $10::text[], $11::int[]
+        ) with ordinality
+            as outcome (queue, id, token, kind, pause, counted, kept, reason, error, detail, attempts, position)
 ),
 gone as (
     delete from {tasks} as task using given

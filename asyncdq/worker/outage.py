@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import TypeVar
 
-from ..errors import ConnectionLost
+from ..errors import Blocked, ConnectionLost
 from .log import log
 
 T = TypeVar("T")
@@ -25,16 +26,25 @@ class Outage:
         self._since: float | None = None
         self._over_at = 0.0
 
-    async def persist(self, call: Callable[[], Awaitable[T]]) -> tuple[T, int]:
-        """The call's result, tried until the connection holds, and how many tries were lost before it."""
-        tries = 0
+    async def persist(
+        self, call: Callable[[], Awaitable[T]], stubborn: float = inf, since: float | None = None
+    ) -> tuple[T, int]:
+        """The call's result, tried until the connection holds, and how many tries were lost before it.
+
+        Raises ConnectionLost if it is not the connection: if something holds up this call, as the driver says, or after
+        `stubborn` tries in vain while others went through. `since` is when it was made first.
+        """
+        tries = in_vain = 0
+        since = asyncio.get_running_loop().time() if since is None else since
         while True:
-            began = asyncio.get_running_loop().time()
             try:
                 result = await call()
             except ConnectionLost as error:
                 tries += 1
-                await self.pause(error, tries, began)
+                in_vain += self._since is None and since < self._over_at
+                if in_vain >= stubborn or (isinstance(error, Blocked) and stubborn < inf):
+                    raise
+                await self.pause(error, tries, since)
             else:
                 self.over()
                 return result, tries
@@ -42,10 +52,10 @@ class Outage:
     async def pause(self, error: Exception, tries: int, began: float) -> None:
         """Say that the connection is lost, unless that is known, and wait before try number `tries` + 1.
 
-        `began` is the event loop's time at which the failed call was made: one that was made before another
-        call went through again belongs to the outage that is over.
+        `began` is the event loop's time at which the call was made first: if another one went through since then, the
+        outage is over.
         """
-        if self._since is None and began >= self._over_at:
+        if self._since is None and began >= self._over_at and not isinstance(error, Blocked):
             self._since = asyncio.get_running_loop().time()
             log.warning("connection lost: %s; trying again until it is back", error, extra={"event": "connection_lost"})
         elif self._since is None and tries == STUBBORN:  # as where somebody keeps a row locked that it needs

@@ -9,11 +9,15 @@ from enum import Enum
 
 from ..batcher import Batcher
 from ..drivers.base import BaseDriver, untold
+from ..errors import ConnectionLost
 from ..message import Delivery, Outcome
 from .log import log
-from .outage import Outage
+from .outage import STUBBORN, Outage
 
 Item = tuple[Delivery, Outcome]
+
+PAUSE = 0.1
+"""Seconds between two tries of what is held up."""
 
 AT_ONCE = 16
 """Trips under way, at most, while tasks wait for slots, where outcomes that are on their way are as good as written."""
@@ -28,9 +32,14 @@ class Settled(Enum):
     FAILED = "the backend refuses this outcome"
 
 
+class _HeldUp(Exception):
+    """The backend is there, but the call with this outcome does not go through: a row may be locked."""
+
+
 class Settler:
     """Writes outcomes. A lost connection retries the batch whole, any other error splits it: one bad
-    outcome never stops the others.
+    outcome never stops the others. What is held up while others go through is tried one by one, in turn, beside those
+    that come after it.
 
     `unsent` counts those that would be lost if this process died now, and their tasks repeated; `on_sent` hears when
     they become fewer. An outcome is one of them until it is written, or until the driver tells that it is on its way to
@@ -42,8 +51,10 @@ class Settler:
         self._outage = outage
         # Not in the context of the run whose outcome is the first: what is logged on the way is not said by its task.
         self._batcher: Batcher[Item, Settled] = Batcher(self._send_first, driver.limits.batch, context=copy_context())
+        self._held_up: Batcher[Item, Settled] = Batcher(self._send_held_up, 1, context=copy_context())
         self._at_once = max(1, min(AT_ONCE, driver.limits.keeps_sent))
         self._tells = False  # the driver has told of the last trip when it was on its way
+        self._held_up_since = 0.0  # the event loop's time at which something was put aside last
         self.unsent = 0
         self.on_sent: Callable[[], None] = lambda: None
 
@@ -51,6 +62,10 @@ class Settler:
         """Write this outcome with the next batch, `within` seconds if it has time; `done` hears what became of it."""
 
         def hear(result: Settled | BaseException) -> None:
+            if isinstance(result, _HeldUp):
+                self.unsent += 1
+                self._held_up.put((delivery, outcome), hear)
+                return
             if isinstance(result, BaseException):
                 log.error("%s: its outcome could not be written", delivery.id, exc_info=result)
                 result = Settled.FAILED
@@ -69,8 +84,10 @@ class Settler:
         try:
             async with asyncio.timeout(timeout):
                 await self._batcher.drain()
+                await self._held_up.drain()
         except TimeoutError:
             self._batcher.abandon()
+            self._held_up.abandon()
             return False
         return True
 
@@ -95,12 +112,32 @@ class Settler:
                 self._tells = False
                 sent()
 
+    async def _send_held_up(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
+        try:
+            results = await self._send(batch, untold, tried=True)
+            if isinstance(results[0], _HeldUp):
+                await asyncio.sleep(PAUSE)
+            return results
+        finally:
+            self.unsent -= len(batch)
+            self.on_sent()
+
     async def _send(
         self, batch: list[Item], told: Callable[[], None], tried: bool = False
     ) -> Sequence[Settled | BaseException]:
         """`tried`: an earlier call may have written some of it."""
         try:
-            lost, lost_tries = await self._outage.persist(lambda: self._driver.settle_telling(batch, told))
+            tries, since = (1, self._held_up_since) if tried else (STUBBORN, None)
+            lost, lost_tries = await self._outage.persist(
+                lambda: self._driver.settle_telling(batch, told), tries, since
+            )
+        except ConnectionLost as error:
+            self._tells = False
+            if not tried:
+                self._held_up_since = asyncio.get_running_loop().time()
+                text = "%d outcomes are held up, though others go through: %s; they are tried one by one until it works"
+                log.warning(text, len(batch), error, extra={"event": "call_stuck"})
+            return [_HeldUp()] * len(batch)
         except Exception as error:
             self._tells = False
             return [error] if len(batch) == 1 else [(await self._send([item], untold, tried=True))[0] for item in batch]

@@ -15,7 +15,7 @@ import pytest
 from asyncdq.drivers import mysql_settle
 from asyncdq.drivers.mysql import MySQLDriver
 from asyncdq.drivers.mysql_link import NOW, ask
-from asyncdq.drivers.mysql_tasks import Receipt, locking
+from asyncdq.drivers.mysql_tasks import Receipt
 from asyncdq.errors import ConnectionLost, DriverError
 from asyncdq.message import Again, Dead, Delivery, Done, Message, Unstarted
 
@@ -79,7 +79,7 @@ async def plans(driver: MySQLDriver, admin: aiomysql.Connection) -> list[tuple[s
     """The kind of access and the key of each table that a claim and a settling read, and no sorting among them."""
     await rows(admin, f"set @now = {NOW}, @until = 1, @token = 1")
     found = await rows(admin, "explain " + driver._tables.claim.format(queue="'busy'", most=100))
-    fence = locking(driver._tables, [Receipt(n, n) for n in range(1, 100)]).partition(";")[2]
+    fence = mysql_settle.locking(driver._tables, [Receipt(n, n) for n in range(1, 100)]).partition(";")[2]
     found += await rows(admin, f"explain {fence}")
     assert not any("filesort" in str(row[-1]) or "temporary" in str(row[-1]) for row in found)
     return [row[3:6:2] if len(row) == 10 else row[4:7:2] for row in found if "derived" not in str(row[2])]

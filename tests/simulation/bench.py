@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from asyncdq import Client, Task
-from asyncdq.errors import DriverError
+from asyncdq.errors import ConnectionLost, DriverError
 from asyncdq.message import Limits
 
 from . import dice
@@ -42,6 +42,7 @@ class ToldNetwork(Network):
         super().__init__()
         self.next: dict[str, list[Fate]] = {}
         self.refused: set[tuple[str, str]] = set()
+        self.locked: dict[tuple[str, str], type[ConnectionLost]] = {}
 
     def fate(self, verb: str) -> Fate:
         """What the test said, else as usual."""
@@ -49,10 +50,12 @@ class ToldNetwork(Network):
         return told.pop(0) if told else super().fate(verb)
 
     def refuse(self, verb: str, ids: Sequence[str]) -> None:
-        """Refuse a call with one of these in it."""
+        """Refuse a call with one of these in it, for good or for now."""
         for id in ids:
             if (verb, id) in self.refused:
                 raise DriverError(f"{verb} of {id} is refused")
+            if error := self.locked.get((verb, id)):
+                raise error(f"{verb} of {id} has to wait for too long")
 
 
 class Bench:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
 
+from asyncdq.errors import Blocked, ConnectionLost
 from asyncdq.message import Delivery, Done, Message, Outcome
 from asyncdq.worker.outage import Outage
 from asyncdq.worker.settler import AT_ONCE, Settled, Settler
 
 from .bench import Bench, limited, loses, slow, virtual
 from .scripted import ScriptedDriver
+from .tasks import plain
 from .virtual import run
 
 
@@ -159,3 +162,59 @@ async def test_a_drain_gives_up_while_the_server_is_down() -> None:
     settler.put(deliveries[0], Done(), lambda result: None)
     assert not await settler.drain(10.0)
     assert bench.now < 10.1
+
+
+@pytest.mark.parametrize("error", [Blocked, ConnectionLost])
+def test_an_outcome_that_is_held_up_holds_up_no_other(
+    error: type[ConnectionLost], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "asyncdq.worker"):
+        run(held_up(error))
+    said = [record.getMessage() for record in caplog.records]
+    assert len([text for text in said if "outcomes are held up, though others go through" in text]) == 1
+    assert len(said) == 1 if error is Blocked else len(said) < 6  # at first it may be the connection
+
+
+async def held_up(error: type[ConnectionLost]) -> None:
+    bench = Bench()
+    await bench.put(plain, *"abcde")
+    bench.network.locked.update({("settle", "b"): error, ("settle", "d"): error})
+    worker = bench.hire(concurrency=10)
+    others = [f"other-{number}" for number in range(20)]
+    for id in others:
+        await bench.put(plain, id)
+        await asyncio.sleep(0.2)  # virtual: each is claimed by itself
+    assert bench.ends(*"abcde", *others) == ["done", None, "done", None, "done", *["done"] * len(others)]
+    del bench.network.locked["settle", "d"]
+    await bench.until(lambda: all(bench.ends("d")), 1.0)
+    assert bench.ends("b") == [None]
+    bench.network.locked.clear()
+    await worker.retire()
+    assert bench.ends("b") == ["done"]
+    assert {len(bench.runs(id)) for id in (*"abcde", *others)} == {1}
+
+
+@virtual
+async def test_an_outcome_that_is_blocked_holds_up_nobody_though_it_leaves_no_slot_for_a_claim() -> None:
+    bench = Bench()
+    await bench.put(plain, *"abcd")
+    bench.network.locked["settle", "b"] = Blocked
+    worker = bench.hire(concurrency=2)
+    await bench.until(lambda: all(bench.ends(*"acd")), 1.0)
+    bench.network.locked.clear()
+    await worker.retire()
+    assert bench.ends("b") == ["done"]
+
+
+@virtual
+async def test_a_drain_waits_for_what_is_held_up_and_gives_up_in_the_end() -> None:
+    bench = Bench()
+    driver, deliveries = await held(bench, "a", "b")
+    bench.network.locked["settle", "a"] = Blocked
+    settler, results = Settler(driver, Outage()), list[Settled]()
+    for delivery in deliveries:
+        settler.put(delivery, Done(), results.append)
+    assert not await settler.drain(3.0)
+    assert bench.now < 3.1
+    assert results == [Settled.WRITTEN]
+    assert settler.unsent == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asyncdq.errors import DriverError
+from asyncdq.errors import Blocked, DriverError
 
 from . import dice
 from .dice import pick, roll
@@ -39,7 +39,8 @@ class MoodyNetwork(StormyNetwork):
         """Refuse the whole call for one of its ids."""
         if verb != "enqueue" and self.harm > 0 and self.random.random() < 0.02:
             self.harm -= 1
-            raise DriverError(f"{verb} refused for {self.random.choice(list(ids)) if ids else 'nothing'}")
+            error = self.random.choice((DriverError, Blocked))
+            raise error(f"{verb} refused for {self.random.choice(list(ids)) if ids else 'nothing'}")
 
 
 class PlannedNetwork(Network):
@@ -77,8 +78,8 @@ class PlannedNetwork(Network):
         return self._calls_before == -1
 
     def refuse(self, verb: str, ids: Sequence[str]) -> None:
-        """Refuse an outcome or a renewal."""
+        """Refuse an outcome or a renewal, for good or for now."""
         if self._refuses:
             self._refuses = False
             if verb != "enqueue":
-                raise DriverError(f"{verb} refused")
+                raise pick((DriverError, Blocked))(f"{verb} refused")
