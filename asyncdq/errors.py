@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .message import Message
+from .message import Delivery, Message
 
 
 class AsyncdqError(Exception):
@@ -108,4 +108,12 @@ class ConnectionLost(DriverError):
 
 
 class Blocked(ConnectionLost):
-    """The backend is there, but something holds up this call, as a row that somebody keeps locked."""
+    """The backend is there, but something holds up this call, as a row that somebody keeps locked.
+
+    Of an `extend`, `held` are the deliveries whose leases are ours and stay as they were, `lost` those that were no
+    longer ours; all others are extended.
+    """
+
+    def __init__(self, message: str, *, held: Sequence[Delivery] = (), lost: Sequence[Delivery] = ()) -> None:
+        super().__init__(message)
+        self.held, self.lost = tuple(held), tuple(lost)

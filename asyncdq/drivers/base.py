@@ -97,7 +97,10 @@ class BaseDriver(ABC):
 
     @abstractmethod
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
-        """Write the outcomes, of any kinds mixed; return the deliveries that were no longer ours."""
+        """Write the outcomes, of any kinds mixed; return the deliveries that were no longer ours.
+
+        May raise `Blocked`, having written none, where one of them waits for something that may never come.
+        """
 
     async def settle_telling(
         self, outcomes: Sequence[tuple[Delivery, Outcome]], sent: Callable[[], None]
@@ -111,7 +114,10 @@ class BaseDriver(ABC):
 
     @abstractmethod
     async def extend(self, deliveries: Sequence[Delivery], lease: float) -> list[Delivery]:
-        """Let the leases end `lease` seconds from now; return the deliveries that were no longer ours."""
+        """Let the leases end `lease` seconds from now; return the deliveries that were no longer ours.
+
+        Raises `Blocked` with what has become of each if some of them cannot be extended at the moment.
+        """
 
     async def give_back(self) -> None:  # noqa: B027 - not abstract: most backends buffer nothing
         """Stop taking, and return what the driver has buffered and not handed out."""

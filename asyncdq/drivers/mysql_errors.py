@@ -8,7 +8,7 @@ import struct
 
 import aiomysql
 
-from ..errors import AsyncdqError, Blocked, ConfigurationError, ConnectionLost, DriverError
+from ..errors import AsyncdqError, ConfigurationError, ConnectionLost, DriverError
 
 TORN = (RuntimeError, AssertionError, struct.error, IndexError)
 """What aiomysql raises of packets that it did not expect."""
@@ -98,8 +98,6 @@ def refused(error: Exception, where: str) -> DriverError:
         return ConnectionLost(f"{where} is read-only, as a replica is: {said(error)}")
     if code in _VALUE or isinstance(error, UnicodeError):
         return DriverError(f"MySQL cannot store this value: {said(error)}")
-    if code == LOCKED:
-        return Blocked(f"{where}: {said(error)}: see information_schema.innodb_trx for one that was left open")
     if code in _CUT or isinstance(error, (OSError, aiomysql.InterfaceError, *TORN)):
         return ConnectionLost(f"lost the connection to {where}: {said(error)}")
     return DriverError(f"{where} refused: {said(error)}")

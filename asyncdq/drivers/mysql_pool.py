@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from aiomysql import Connection
 
-from ..errors import ConnectionLost, DriverError
+from ..errors import Blocked, ConnectionLost, DriverError
 from .mysql_errors import FOREIGN, TRY_AGAIN, code_of, refused
 from .mysql_link import Link
 from .sql_pool import Pool
 
 T = TypeVar("T")
 
-TRIES = 10
+TRIES = 20
 """How often a call is tried that the server chose to roll back for the sake of another."""
 
 ASIDE = 0.02
@@ -43,22 +43,15 @@ class MySQLPool(Pool[Connection]):
         return await self._link.open()
 
     async def _insist(self, question: Callable[[Connection], Awaitable[T]]) -> T:
-        refusal: Exception | None = None
-        try:
-            async with asyncio.timeout(self._timeout):
-                for _ in range(TRIES - 1):
-                    try:
-                        return await self._attempt(question)
-                    except FOREIGN as error:
-                        if code_of(error) not in TRY_AGAIN:
-                            raise
-                        refusal = error
-                    await asyncio.sleep(random() * ASIDE)
-                return await self._attempt(question)
-        except TimeoutError:
-            if refusal is None:
-                raise
-            raise refusal from None  # it says more than that time is over
+        async with asyncio.timeout(self._timeout):
+            for _ in range(TRIES - 1):
+                try:
+                    return await self._attempt(question)
+                except FOREIGN as error:
+                    if code_of(error) not in TRY_AGAIN:
+                        raise
+                await asyncio.sleep(random() * ASIDE)
+            return await self._attempt(question)
 
     async def _attempt(self, question: Callable[[Connection], Awaitable[T]]) -> T:
         """An error leaves no transaction open: the connection rolls it back, or is thrown away with it."""
@@ -66,7 +59,8 @@ class MySQLPool(Pool[Connection]):
         try:
             answer = await question(connection)
         except BaseException as error:
-            if code_of(error) in TRY_AGAIN and await _rolls_back(connection):
+            alive = isinstance(error, Blocked) or code_of(error) in TRY_AGAIN
+            if alive and await _rolls_back(connection):
                 self._give(connection)
             else:
                 connection.close()

@@ -9,15 +9,18 @@ the token again, since only the server knows what the first found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+import aiomysql
 from aiomysql import Connection
 
+from ..errors import Blocked
 from ..message import Again, Dead, Delivery, Done, Outcome, Unstarted, executions
 from .base import untold
-from .mysql_link import NOW, ask, text
+from .mysql_errors import LOCKED, code_of
+from .mysql_link import NOW, Answer, ask, text
 from .mysql_tables import Tables
-from .mysql_tasks import Receipt, microseconds, ours
+from .mysql_tasks import KEEPS, Receipt, microseconds, ours
 from .transport import telling, transport_of
 
 Outcomes = Sequence[tuple[Delivery, Outcome]]
@@ -51,16 +54,17 @@ async def settle(
     """Write the outcomes; return the deliveries that were no longer ours. Given twice, the first one holds.
 
     `returning`: whether the server knows that word. `sent` hears when all is on its way, if that is before the answer.
+    Raises Blocked if a row stays locked: then nothing is written.
     """
     firsts: dict[Receipt, tuple[Delivery, Outcome]] = {}
     for delivery, outcome in outcomes:
         firsts.setdefault(delivery.receipt, (delivery, outcome))
-    if returning and all(isinstance(outcome, Done) for _, outcome in firsts.values()):
-        told = sent if len(firsts) <= SURE else untold  # aiomysql writes it before it first waits
-        (found,) = await telling(told, transport_of(connection), ask(connection, _forget(tables, firsts)))
-    else:
-        statements = [locking(tables, firsts), f"set @now = {NOW}", *_writes(tables, list(firsts.values())), "commit"]
-        found = (await ask(connection, ";".join(statements)))[1]
+    try:
+        found = await _write(connection, tables, firsts, returning, sent)
+    except aiomysql.MySQLError as error:
+        if code_of(error) != LOCKED:
+            raise
+        raise Blocked(KEEPS) from error
     kept = {row[0] for row in found.rows}
     return [
         delivery
@@ -75,6 +79,21 @@ def locking(tables: Tables, receipts: Collection[Receipt]) -> str:
         f"start transaction; select seq, token from {tables.tasks} as task force index (primary)"
         f" where {ours(receipts)} for update"
     )
+
+
+async def _write(
+    connection: Connection,
+    tables: Tables,
+    outcomes: Mapping[Receipt, tuple[Delivery, Outcome]],
+    returning: bool,
+    sent: Callable[[], None],
+) -> Answer:
+    """The places of those that were ours."""
+    if returning and all(isinstance(outcome, Done) for _, outcome in outcomes.values()):
+        told = sent if len(outcomes) <= SURE else untold  # aiomysql writes it before it first waits
+        return (await telling(told, transport_of(connection), ask(connection, _forget(tables, outcomes))))[0]
+    writes = _writes(tables, list(outcomes.values()))
+    return (await ask(connection, ";".join([locking(tables, outcomes), f"set @now = {NOW}", *writes, "commit"])))[1]
 
 
 def _forget(tables: Tables, receipts: Collection[Receipt]) -> str:

@@ -10,13 +10,15 @@ from typing import NamedTuple
 import aiomysql
 from aiomysql import Connection
 
-from ..errors import DriverError
+from ..errors import Blocked, DriverError
 from ..message import Delivery, Message
 from .mysql_errors import DUPLICATE, code_of
 from .mysql_link import NOW, ask, text
 from .mysql_tables import Tables
 
 PURGED_AT_ONCE = 10_000
+
+KEEPS = "MySQL: another session keeps a row of these tasks locked; information_schema.innodb_trx shows which"
 
 _FOREVER = 8e9  # seconds, 253 years: sums of them are still whole numbers
 
@@ -144,19 +146,30 @@ async def extend(
 ) -> list[Delivery]:
     """Let the leases end `lease` seconds from now; return the deliveries that were no longer ours.
 
-    A row that somebody keeps locked is passed by, so that the leases of all others do not end because of one. It is
-    ours until its lease ends: then it may be locked by who is claiming it at this moment.
+    Raises Blocked if a row is locked: it is passed by, so that the leases of all others do not end because of one.
+    It is ours until its lease ends: then it may be locked by who is claiming it at this moment.
     """
-    mine = ours([each.receipt for each in deliveries])
-    answers = await ask(
-        connection,
-        f"update (select seq from {tables.tasks} as task force index (primary) where {mine} for update skip locked)"
-        f" as free straight_join {tables.tasks} as task force index (primary) on task.seq = free.seq"
-        f" set task.visible_at = {NOW} + {microseconds(lease)};"
-        f"select seq, token from {tables.tasks} as task force index (primary) where {mine} and visible_at > {NOW}",
+    answers = await ask(connection, extension(tables, [each.receipt for each in deliveries], lease))
+    kept: dict[tuple[int, int], int] = {(seq, token): extended for seq, token, extended in answers[-1].rows}
+    lost = [each for each in deliveries if each.receipt not in kept]
+    if held := [each for each in deliveries if not kept.get(each.receipt, True)]:
+        raise Blocked(KEEPS, held=held, lost=lost)
+    return lost
+
+
+def extension(tables: Tables, receipts: Collection[Receipt], lease: float) -> str:
+    """The statements of `extend`; the last one tells which leases are ours, and whether they are extended.
+
+    The limit says nothing new. It keeps MySQL from merging the derived table into the update, which then waits for
+    locks.
+    """
+    tasks, mine = f"{tables.tasks} as task force index (primary)", ours(receipts)
+    free = f"select seq from {tasks} where {mine} limit {len(receipts)} for update skip locked"
+    return (
+        f"set @until = {NOW} + {microseconds(lease)};"
+        f"update ({free}) as free straight_join {tasks} on task.seq = free.seq set task.visible_at = @until;"
+        f"select seq, token, visible_at = @until from {tasks} where {mine} and visible_at > {NOW}"
     )
-    kept = set(answers[1].rows)
-    return [each for each in deliveries if each.receipt not in kept]
 
 
 async def due(connection: Connection, tables: Tables, queues: Sequence[str]) -> dict[str, float]:

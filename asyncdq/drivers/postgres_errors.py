@@ -7,14 +7,17 @@ import ssl
 
 import asyncpg
 
-from ..errors import AsyncdqError, Blocked, ConfigurationError, ConnectionLost, DriverError
+from ..errors import AsyncdqError, ConfigurationError, ConnectionLost, DriverError
 
 FOREIGN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError)
 """What asyncpg raises: its own errors, those of the socket, and of values that it cannot encode.
 
 InternalClientError is what a statement gets whose session was ended by the server a moment ago."""
 
-TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
+LOCKED = asyncpg.LockNotAvailableError
+"""Somebody keeps a row locked for longer than lock_timeout."""
+
+TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, LOCKED)
 """The statement had no effect, and the same one may succeed at once."""
 
 _WRONG = {
@@ -66,8 +69,6 @@ def refused(error: Exception, where: str) -> DriverError:
         return DriverError(f"{where}: {_said(error)}: run `asyncdq migrate`, or check the names of the tables")
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return DriverError(f"{where}: {_said(error)}: grant it to the user of the DSN")
-    if isinstance(error, asyncpg.LockNotAvailableError):
-        return Blocked(f"{where}: {_said(error)}: see pg_stat_activity for a transaction that was left open")
     if isinstance(error, asyncpg.QueryCanceledError):
         return ConnectionLost(f"{where}: {_said(error)}")
     if isinstance(error, asyncpg.ReadOnlySQLTransactionError):

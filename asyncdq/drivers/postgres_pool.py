@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from random import random
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -14,9 +15,11 @@ from .sql_pool import Pool
 
 T = TypeVar("T")
 
-TRIES = 5
-"""How often a statement is repeated that the server chose to roll back for the sake of another."""
+TRIES = 10
+"""How often a statement is tried that the server chose to roll back for the sake of another."""
 
+ASIDE = 0.02
+"""Seconds at most before it is tried again: a time drawn by lot parts those who met."""
 
 DOUBT = 30.0
 """Seconds of silence after which a connection is tried before it is used: routers forget what is quiet."""
@@ -44,7 +47,7 @@ class PostgresPool(Pool[Connection]):
             try:
                 return await self._attempt(question)
             except TRY_AGAIN:
-                continue
+                await asyncio.sleep(random() * ASIDE)
         return await self._attempt(question)
 
     async def _attempt(self, question: Callable[[Connection], Awaitable[T]]) -> T:

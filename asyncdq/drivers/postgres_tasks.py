@@ -9,7 +9,9 @@ from math import ceil
 from operator import itemgetter
 from typing import Any
 
+from ..errors import Blocked
 from ..message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted, executions
+from .postgres_errors import LOCKED
 from .postgres_floor import Floor
 from .postgres_link import WRITABLE, Connection
 from .postgres_prepared import Prepared
@@ -19,6 +21,8 @@ PART = 8 * 2**20
 """Bytes of bodies in one statement: more would not pass within its timeout on a slow line."""
 
 PURGED_AT_ONCE = 10_000
+
+KEEPS = "PostgreSQL: another session keeps a row of these tasks locked; pg_stat_activity shows which"
 
 _FOREVER = 8e9  # seconds, 253 years: a time of the server that far ahead still exists
 
@@ -103,7 +107,10 @@ async def settle(
     outcomes: Sequence[tuple[Delivery, Outcome]],
     sent: Callable[[], None],
 ) -> list[Delivery]:
-    """Write the outcomes; return the deliveries that were no longer ours. Given twice, the first one holds."""
+    """Write the outcomes; return the deliveries that were no longer ours. Given twice, the first one holds.
+
+    Raises Blocked if a row stays locked: then nothing is written.
+    """
     firsts: dict[tuple[str, str, int], tuple[Delivery, Outcome]] = {}
     twice: list[Delivery] = []
     for delivery, outcome in outcomes:
@@ -115,12 +122,15 @@ async def settle(
     order = sorted(firsts)  # the rows are locked in it, whoever settles
     keys = map(list, zip(*order, strict=True))
     chosen = [firsts[key] for key in order]
-    if all(isinstance(outcome, Done) for _, outcome in chosen):
-        ours = await prepared.ask(connection, sent, tables.done, *keys)
-    else:
-        rows = [_row(delivery, outcome) for delivery, outcome in chosen]
-        ours = await prepared.ask(connection, sent, tables.settle, *keys, *map(list, zip(*rows, strict=True)))
-        floor.forget()  # what never began is at its old place again
+    try:
+        if all(isinstance(outcome, Done) for _, outcome in chosen):
+            ours = await prepared.ask(connection, sent, tables.done, *keys)
+        else:
+            rows = [_row(delivery, outcome) for delivery, outcome in chosen]
+            ours = await prepared.ask(connection, sent, tables.settle, *keys, *map(list, zip(*rows, strict=True)))
+            floor.forget()  # what never began is at its old place again
+    except LOCKED as error:
+        raise Blocked(KEEPS) from error
     return _lost([delivery for delivery, _ in chosen], ours) + twice
 
 
@@ -140,12 +150,19 @@ def _row(delivery: Delivery, outcome: Outcome) -> tuple[Any, ...]:
 async def extend(
     connection: Connection, tables: Tables, deliveries: Sequence[Delivery], lease: float
 ) -> list[Delivery]:
-    """Let the leases end `lease` seconds from now; return the deliveries that were no longer ours."""
+    """Let the leases end `lease` seconds from now; return the deliveries that were no longer ours.
+
+    Raises Blocked if a row is locked: it is passed by.
+    """
     keys = [list(column) for column in zip(*((each.queue, each.id, each.receipt) for each in deliveries), strict=True)]
-    extended = await connection.fetchval(tables.extend, *keys, microseconds(lease))
+    extended: list[int] | None = await connection.fetchval(tables.extend, *keys, microseconds(lease))
     if extended is None:
         return []
-    return _lost(deliveries, [*extended, *await connection.fetchval(tables.held, *keys)])
+    ours: list[int] = await connection.fetchval(tables.held, *keys)
+    lost = _lost(deliveries, [*extended, *ours])
+    if held := [deliveries[position - 1] for position in {*ours} - {*extended}]:
+        raise Blocked(KEEPS, held=held, lost=lost)
+    return lost
 
 
 def _lost(deliveries: Sequence[Delivery], ours: Sequence[int] | None) -> list[Delivery]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ..batcher import Batcher
 from ..drivers.base import BaseDriver
+from ..errors import Blocked
 from ..message import Delivery
 from ..soon import start_soon
 from .log import log
@@ -72,8 +73,11 @@ class Leases:
             pause = max(0.0, began + lease / 3 - loop.time())
         del self._groups[lease], self._renewals[lease]
 
-    async def _extend(self, runs: Sequence[Run], lease: float) -> set[Delivery] | None:
-        """The deliveries that were no longer ours; None if the backend refuses for another reason."""
+    async def _extend(self, runs: Sequence[Run], lease: float) -> dict[Delivery, bool]:
+        """Whether each delivery has that lease now: False if it was no longer ours.
+
+        Those are left out that could not be extended for another reason: the next third is another chance.
+        """
         asked_at = 0.0
 
         async def extend() -> list[Delivery]:
@@ -81,32 +85,40 @@ class Leases:
             asked_at = asyncio.get_running_loop().time()
             return await self._driver.extend([run.delivery for run in runs if self.holds(run)], lease)
 
+        asked = [run.delivery for run in runs]
+        lost: Sequence[Delivery]
+        held: Sequence[Delivery] = ()
         try:
-            answer, _ = await self._outage.persist(extend)
-        except Exception as error:  # whatever it is, the next third of the lease is another chance
+            lost, _ = await self._outage.persist(extend)
+        except Blocked as error:
+            lost, held = error.lost, error.held or asked
+            text = "%d leases could not be renewed: %s; that is tried again"
+            log.warning(text, len(held), error, extra={"event": "call_stuck"})
+        except Exception as error:  # whatever it is
             log.error("%d leases could not be renewed", len(runs), exc_info=error)
-            return None
-        lost = set(answer)
+            return {}
+        answer = dict.fromkeys(asked, True) | dict.fromkeys(lost, False)
+        for delivery in held:
+            answer.pop(delivery, None)
         for run in runs:
-            if run.delivery not in lost:
+            extended = answer.get(run.delivery)
+            if extended:
                 run.deadline = asked_at + lease
-            elif self.holds(run):  # else its outcome was written in the meantime
+            elif extended is False and self.holds(run):  # else its outcome was written in the meantime
                 self.on_lost(run)
-        return lost
+        return answer
 
     async def _adopt(self, runs: list[Run]) -> Sequence[bool | BaseException]:
         by_lease: dict[float, list[Run]] = {}
         for run in runs:
             by_lease.setdefault(run.plan.lease, []).append(run)
-        lost: set[Delivery] = set()
+        answer: dict[Delivery, bool] = {}
         async with self._extending:
             for lease, group in by_lease.items():
-                answer = await self._extend(group, lease)
-                if answer is None:
-                    continue  # they keep the lease that they have, and it is renewed
-                lost |= answer
+                answer |= await self._extend(group, lease)
                 for run in filter(self.holds, group):  # else it was given back meanwhile
-                    self.drop(run)
-                    run.lease = lease
-                    self.add(run)
-        return [run.delivery not in lost for run in runs]
+                    if answer.get(run.delivery):
+                        self.drop(run)
+                        run.lease = lease
+                        self.add(run)
+        return [answer.get(run.delivery, True) for run in runs]

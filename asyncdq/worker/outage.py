@@ -31,34 +31,39 @@ class Outage:
     ) -> tuple[T, int]:
         """The call's result, tried until the connection holds, and how many tries were lost before it.
 
-        Raises ConnectionLost if it is not the connection: if something holds up this call, as the driver says, or after
-        `stubborn` tries in vain while others went through. `since` is when it was made first.
+        Raises ConnectionLost after `stubborn` tries in vain though others went through in between, and Blocked: then it
+        is not the connection. `since` is when the call has failed before.
         """
+        loop = asyncio.get_running_loop()
         tries = in_vain = 0
-        since = asyncio.get_running_loop().time() if since is None else since
+        since = loop.time() if since is None else since
         while True:
             try:
                 result = await call()
+            except Blocked:
+                raise
             except ConnectionLost as error:
                 tries += 1
                 in_vain += self._since is None and since < self._over_at
-                if in_vain >= stubborn or (isinstance(error, Blocked) and stubborn < inf):
+                if in_vain >= stubborn:
                     raise
+                failed_at = loop.time()
                 await self.pause(error, tries, since)
+                since = failed_at
             else:
                 self.over()
                 return result, tries
 
-    async def pause(self, error: Exception, tries: int, began: float) -> None:
+    async def pause(self, error: Exception, tries: int, since: float) -> None:
         """Say that the connection is lost, unless that is known, and wait before try number `tries` + 1.
 
-        `began` is the event loop's time at which the call was made first: if another one went through since then, the
-        outage is over.
+        `since` is the event loop's time at which the failed call was made, or had failed before: if another call went
+        through since then, this one belongs to the outage that is over.
         """
-        if self._since is None and began >= self._over_at and not isinstance(error, Blocked):
+        if self._since is None and since >= self._over_at:
             self._since = asyncio.get_running_loop().time()
             log.warning("connection lost: %s; trying again until it is back", error, extra={"event": "connection_lost"})
-        elif self._since is None and tries == STUBBORN:  # as where somebody keeps a row locked that it needs
+        elif self._since is None and tries == STUBBORN:
             text = "a call fails again and again, though others go through: %s; it is tried until it works"
             log.warning(text, error, extra={"event": "call_stuck"})
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 20))

@@ -16,8 +16,8 @@ from .outage import STUBBORN, Outage
 
 Item = tuple[Delivery, Outcome]
 
-PAUSE = 0.1
-"""Seconds between two tries of what is held up."""
+PAUSE = 0.5
+"""Seconds without a try of what is held up after one that was in vain."""
 
 AT_ONCE = 16
 """Trips under way, at most, while tasks wait for slots, where outcomes that are on their way are as good as written."""
@@ -54,7 +54,8 @@ class Settler:
         self._held_up: Batcher[Item, Settled] = Batcher(self._send_held_up, 1, context=copy_context())
         self._at_once = max(1, min(AT_ONCE, driver.limits.keeps_sent))
         self._tells = False  # the driver has told of the last trip when it was on its way
-        self._held_up_since = 0.0  # the event loop's time at which something was put aside last
+        self._waiting = 0  # of those that are held up
+        self._failed_at = 0.0  # the event loop's time of the last try of one of them that was in vain
         self.unsent = 0
         self.on_sent: Callable[[], None] = lambda: None
 
@@ -63,7 +64,6 @@ class Settler:
 
         def hear(result: Settled | BaseException) -> None:
             if isinstance(result, _HeldUp):
-                self.unsent += 1
                 self._held_up.put((delivery, outcome), hear)
                 return
             if isinstance(result, BaseException):
@@ -92,7 +92,7 @@ class Settler:
         return True
 
     async def _send_first(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
-        counted = len(batch)
+        counted, held = len(batch), 0
 
         def sent() -> None:
             nonlocal counted
@@ -106,37 +106,38 @@ class Settler:
                 sent()
 
         try:
-            return await self._send(batch, told)
+            results = await self._send(batch, told)
+            held = sum(isinstance(result, _HeldUp) for result in results)
+            return results
         finally:
+            self.unsent += held  # nobody is to have their slots
             if counted:
                 self._tells = False
                 sent()
 
     async def _send_held_up(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
-        try:
-            results = await self._send(batch, untold, tried=True)
-            if isinstance(results[0], _HeldUp):
-                await asyncio.sleep(PAUSE)
-            return results
-        finally:
-            self.unsent -= len(batch)
+        results = await self._send(batch, untold, tried=True, aside=True)
+        if isinstance(results[0], _HeldUp):
+            await asyncio.sleep(PAUSE)
+        else:
+            self._waiting -= 1
+            self.unsent -= 1
             self.on_sent()
+        return results
 
     async def _send(
-        self, batch: list[Item], told: Callable[[], None], tried: bool = False
+        self, batch: list[Item], told: Callable[[], None], *, tried: bool = False, aside: bool = False
     ) -> Sequence[Settled | BaseException]:
-        """`tried`: an earlier call may have written some of it."""
+        """`tried`: an earlier call may have written some of it; `aside`: it is known that this is held up."""
+        tries, since = (1, self._failed_at) if aside else (STUBBORN, None)
         try:
-            tries, since = (1, self._held_up_since) if tried else (STUBBORN, None)
             lost, lost_tries = await self._outage.persist(
                 lambda: self._driver.settle_telling(batch, told), tries, since
             )
         except ConnectionLost as error:
-            self._tells = False
-            if not tried:
-                self._held_up_since = asyncio.get_running_loop().time()
-                text = "%d outcomes are held up, though others go through: %s; they are tried one by one until it works"
-                log.warning(text, len(batch), error, extra={"event": "call_stuck"})
+            self._failed_at = asyncio.get_running_loop().time()
+            if not aside:
+                self._put_aside(len(batch), error)
             return [_HeldUp()] * len(batch)
         except Exception as error:
             self._tells = False
@@ -144,6 +145,13 @@ class Settler:
         if lost_tries:
             self._tells = False
         return _results(batch, lost, Settled.UNSURE if tried or lost_tries else Settled.LOST)
+
+    def _put_aside(self, count: int, error: ConnectionLost) -> None:
+        self._tells = False
+        if not self._waiting:
+            text = "outcomes are held up, though others go through: %s; %d are tried one by one until it works"
+            log.warning(text, error, count, extra={"event": "call_stuck"})
+        self._waiting += count
 
 
 def _results(batch: list[Item], lost: list[Delivery], meaning: Settled) -> list[Settled]:

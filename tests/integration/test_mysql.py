@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 import aiomysql
 import pytest
 
-from asyncdq.drivers import mysql_settle
+from asyncdq.drivers import mysql_settle, mysql_tasks
 from asyncdq.drivers.mysql import MySQLDriver
 from asyncdq.drivers.mysql_link import NOW, ask
 from asyncdq.drivers.mysql_tasks import Receipt
-from asyncdq.errors import ConnectionLost, DriverError
-from asyncdq.message import Again, Dead, Delivery, Done, Message, Unstarted
+from asyncdq.errors import Blocked, ConnectionLost, DriverError
+from asyncdq.message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted
 
 pytestmark = pytest.mark.parametrize("queue_url", ["mysql"], indirect=True)
 
@@ -81,6 +81,8 @@ async def plans(driver: MySQLDriver, admin: aiomysql.Connection) -> list[tuple[s
     found = await rows(admin, "explain " + driver._tables.claim.format(queue="'busy'", most=100))
     fence = mysql_settle.locking(driver._tables, [Receipt(n, n) for n in range(1, 100)]).partition(";")[2]
     found += await rows(admin, f"explain {fence}")
+    extension = mysql_tasks.extension(driver._tables, [Receipt(n, n) for n in range(1, 100)], 60.0).split(";")[1]
+    found += await rows(admin, f"explain {extension}")
     assert not any("filesort" in str(row[-1]) or "temporary" in str(row[-1]) for row in found)
     return [row[3:6:2] if len(row) == 10 else row[4:7:2] for row in found if "derived" not in str(row[2])]
 
@@ -93,7 +95,8 @@ async def test_a_claim_probes_its_index_whatever_the_planner_knows(
     filled = await plans(driver, admin)
     await rows(admin, "analyze table task_queue")
     for found in (empty, filled, await plans(driver, admin)):
-        assert found == [("eq_ref", "PRIMARY"), ("range", "ready"), ("range", "PRIMARY")]
+        by_key = [("eq_ref", "PRIMARY"), ("range", "PRIMARY")]
+        assert found == [("eq_ref", "PRIMARY"), ("range", "ready"), ("range", "PRIMARY"), *by_key]
 
 
 async def test_a_queue_that_somebody_has_dropped_is_made_again(driver: MySQLDriver, admin: aiomysql.Connection) -> None:
@@ -138,6 +141,37 @@ async def test_a_row_that_somebody_has_locked_is_passed_by(driver: MySQLDriver, 
     assert [each.id for each in await claim(driver)] == ["b"]
     await rows(admin, "rollback")
     assert [each.id for each in await claim(driver)] == ["a"]
+
+
+async def test_a_lease_whose_row_somebody_has_locked_ends_no_other(
+    driver: MySQLDriver, admin: aiomysql.Connection
+) -> None:
+    await driver.enqueue([message("a"), message("b"), message("c")])
+    a, b, c = await claim(driver, lease=1.0)
+    assert await driver.settle([(c, Done())]) == []
+    await rows(admin, "begin; select seq from task_queue where id = 'a' and queue = 'work' for update")
+    async with asyncio.timeout(1):
+        with pytest.raises(Blocked, match="keeps a row of these tasks locked") as raised:
+            await driver.extend([a, b, c], 60.0)
+    assert (raised.value.held, raised.value.lost) == ((a,), (c,))
+    left = await rows(admin, f"rollback; select id from task_queue where visible_at > {NOW} + 10000000")
+    assert left == [("b",)]
+    assert await driver.extend([a, b], 60.0) == []
+
+
+@pytest.mark.parametrize("outcome", [Done(), Again(0.0, counted=True), Dead("rejected", "", "")])
+async def test_an_outcome_whose_row_stays_locked_is_blocked_and_costs_no_connection(
+    driver: MySQLDriver, admin: aiomysql.Connection, outcome: Outcome
+) -> None:
+    await driver.enqueue([message("a"), message("b")])
+    a, b = await claim(driver)
+    await rows(admin, "begin; select seq from task_queue where id = 'a' and queue = 'work' for update")
+    idle = [*driver._pool._idle]
+    with pytest.raises(Blocked):
+        await driver.settle([(a, outcome), (b, Done())])
+    assert {*idle} <= {*driver._pool._idle}
+    await rows(admin, "rollback")
+    assert await driver.settle([(a, outcome), (b, Done())]) == []
 
 
 @pytest.mark.parametrize("returning", [True, False])

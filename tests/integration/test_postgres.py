@@ -15,8 +15,8 @@ import asyncpg
 import pytest
 
 from asyncdq.drivers.postgres import PostgresDriver
-from asyncdq.errors import ConfigurationError, ConnectionLost, DriverError
-from asyncdq.message import Dead, Delivery, Done, Message, Unstarted
+from asyncdq.errors import Blocked, ConfigurationError, ConnectionLost, DriverError
+from asyncdq.message import Again, Dead, Delivery, Done, Message, Outcome, Unstarted
 
 from .outage import ready_again
 
@@ -92,10 +92,28 @@ async def test_a_lease_whose_row_somebody_has_locked_ends_no_other(driver: Postg
     async with admin.transaction():
         await admin.fetch("select from task_queue where id = 'a' for update")
         async with asyncio.timeout(5):
-            assert await driver.extend([a, b, c], 60.0) == [c]  # a is ours, and cannot be extended now
+            with pytest.raises(Blocked, match="keeps a row of these tasks locked") as raised:
+                await driver.extend([a, b, c], 60.0)
+        assert (raised.value.held, raised.value.lost) == ((a,), (c,))
         left = "select id from task_queue where visible_at > now() + interval '10 s'"
         assert [row["id"] for row in await admin.fetch(left)] == ["b"]
     assert await driver.extend([a, b], 60.0) == []
+
+
+@pytest.mark.parametrize("outcome", [Done(), Again(0.0, counted=True), Dead("rejected", "", "")])
+async def test_an_outcome_whose_row_stays_locked_is_blocked_and_costs_no_connection(
+    driver: PostgresDriver, admin: Admin, outcome: Outcome
+) -> None:
+    await driver.enqueue([message("a"), message("b")])
+    a, b = await claim(driver)
+    async with admin.transaction():
+        await admin.fetch("select from task_queue where id = 'a' for update")
+        idle = [*driver._pool._idle]
+        for _ in range(2):
+            with pytest.raises(Blocked):
+                await driver.settle([(a, outcome), (b, Done())])
+        assert {*idle} <= {*driver._pool._idle}
+    assert await driver.settle([(a, outcome), (b, Done())]) == []
 
 
 async def test_what_is_given_back_unstarted_has_its_old_place(driver: PostgresDriver) -> None:

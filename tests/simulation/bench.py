@@ -43,6 +43,7 @@ class ToldNetwork(Network):
         self.next: dict[str, list[Fate]] = {}
         self.refused: set[tuple[str, str]] = set()
         self.locked: dict[tuple[str, str], type[ConnectionLost]] = {}
+        self.passed_by: set[str] = set()
 
     def fate(self, verb: str) -> Fate:
         """What the test said, else as usual."""
@@ -56,6 +57,10 @@ class ToldNetwork(Network):
                 raise DriverError(f"{verb} of {id} is refused")
             if error := self.locked.get((verb, id)):
                 raise error(f"{verb} of {id} has to wait for too long")
+
+    def passes_by(self, id: str) -> bool:
+        """As the test said."""
+        return id in self.passed_by
 
 
 class Bench:

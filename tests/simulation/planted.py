@@ -201,7 +201,7 @@ class _Resigned(Settler):
         return turned
 
     async def _send(
-        self, batch: list[Item], told: Callable[[], None], tried: bool = False
+        self, batch: list[Item], told: Callable[[], None], *, tried: bool = False, aside: bool = False
     ) -> Sequence[Settled | BaseException]:
         try:
             await self._driver.settle(batch)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self, TypeVar, cast
 
 from asyncdq.drivers.base import BaseDriver
-from asyncdq.errors import ConfigurationError, ConnectionLost, DriverError
+from asyncdq.errors import Blocked, ConfigurationError, ConnectionLost, DriverError
 from asyncdq.message import DeadLetter, Delivery, Limits, Message, Outcome, QueueStats
 
 from .ledger import Ledger
@@ -44,6 +44,10 @@ class Network:
 
     def refuse(self, verb: str, ids: Sequence[str]) -> None:
         """Raises DriverError if the server refuses this call."""
+
+    def passes_by(self, id: str) -> bool:
+        """Whether a renewal leaves out this id."""
+        return False
 
 
 class ScriptedDriver(BaseDriver):
@@ -178,6 +182,8 @@ class ScriptedDriver(BaseDriver):
     def _settle(self, batch: list[tuple[Delivery, Outcome]]) -> list[Delivery]:
         try:
             self.network.refuse("settle", [delivery.id for delivery, _ in batch])
+        except Blocked:
+            raise
         except DriverError:
             self._ledger.turned_away(delivery for delivery, _ in batch)
             raise
@@ -187,8 +193,12 @@ class ScriptedDriver(BaseDriver):
 
     def _extend(self, batch: list[Delivery], lease: float) -> list[Delivery]:
         self.network.refuse("extend", [delivery.id for delivery in batch])
+        held = [delivery for delivery in batch if self.network.passes_by(delivery.id)]
+        batch = [delivery for delivery in batch if delivery not in held]
         refused = self.server.extend(batch, lease)
         self._ledger.extended(self.name, batch, refused, lease)
+        if held:
+            raise Blocked("somebody keeps a row locked", held=held, lost=refused)
         return refused
 
     async def _call(self, verb: str, what: object, act: Callable[[], T]) -> T:

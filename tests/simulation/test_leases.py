@@ -127,6 +127,35 @@ async def test_a_lease_that_could_not_be_lengthened_is_renewed_as_the_short_one_
 
 
 @virtual
+async def test_a_lease_that_is_passed_by_when_it_was_to_be_lengthened_stays_the_short_one_that_it_is() -> None:
+    bench = Bench()
+    await bench.put(plain.using(visibility_timeout=300.0), "a", "b", args=[100.0])
+    bench.network.passed_by.add("a")
+    workers = [bench.hire(name, visibility_timeout=6.0) for name in ("w", "x")]
+    await bench.until(lambda: len(bench.ledger.executions) == 2, 1.0)
+    bench.network.passed_by.clear()
+    await bench.until(lambda: bench.ends("a", "b") == ["done"] * 2, 110.0)
+    assert (len(bench.runs("a")), len(bench.runs("b"))) == (1, 1)
+    for worker in workers:
+        await worker.retire()
+    assert bench.ledger.violations == []
+
+
+@virtual
+async def test_a_lease_that_is_passed_by_until_it_ends_ends_no_other() -> None:
+    bench = Bench()
+    await bench.put(plain, "a", "b", args=[50.0])
+    bench.network.passed_by.add("a")
+    workers = [bench.hire(name, visibility_timeout=6.0) for name in ("w", "x")]
+    await bench.until(lambda: len(bench.runs("a")) == 2, 20.0)
+    bench.network.passed_by.clear()
+    await bench.until(lambda: bench.ends("a", "b") == ["done"] * 2, 110.0)
+    assert len(bench.runs("b")) == 1
+    for worker in workers:
+        await worker.retire()
+
+
+@virtual
 async def test_a_lease_that_is_lengthened_after_its_run_was_given_back_is_renewed_no_more() -> None:
     bench = Bench()
     await bench.put(plain.using(visibility_timeout=300.0), "a")

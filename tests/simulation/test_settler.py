@@ -13,7 +13,7 @@ from asyncdq.message import Delivery, Done, Message, Outcome
 from asyncdq.worker.outage import Outage
 from asyncdq.worker.settler import AT_ONCE, Settled, Settler
 
-from .bench import Bench, limited, loses, slow, virtual
+from .bench import Bench, later, limited, loses, slow, virtual
 from .scripted import ScriptedDriver
 from .tasks import plain
 from .virtual import run
@@ -204,6 +204,42 @@ async def test_an_outcome_that_is_blocked_holds_up_nobody_though_it_leaves_no_sl
     bench.network.locked.clear()
     await worker.retire()
     assert bench.ends("b") == ["done"]
+
+
+def test_of_a_batch_with_a_refused_outcome_the_one_that_is_held_up_is_said_and_written_later(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "asyncdq.worker"):
+        run(refused_and_held_up())
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "outcomes are held up, though others go through",
+        "a",
+    ]
+
+
+async def refused_and_held_up() -> None:
+    bench = Bench()
+    driver, deliveries = await held(bench, *"abc")
+    bench.network.refused.add(("settle", "a"))
+    bench.network.locked["settle", "b"] = Blocked
+    await later(2.0, bench.network.locked.clear)
+    results = await settled(Settler(driver, Outage()), deliveries)
+    assert results == {"a": Settled.FAILED, "b": Settled.WRITTEN, "c": Settled.WRITTEN}
+    assert 2.0 < bench.now < 3.0
+
+
+@virtual
+async def test_what_is_held_up_keeps_its_slots() -> None:
+    bench = Bench()
+    ids = [f"{number}" for number in range(30)]
+    await bench.put(plain, *ids)
+    bench.network.locked.update({("settle", id): Blocked for id in ids})
+    worker = bench.hire(concurrency=10)
+    await asyncio.sleep(20.0)  # virtual
+    assert len(bench.ledger.executions) == 10
+    bench.network.locked.clear()
+    await bench.until(lambda: all(bench.ends(*ids)), 5.0)
+    await worker.retire()
 
 
 @virtual
