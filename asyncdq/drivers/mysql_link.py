@@ -18,6 +18,7 @@ import aiomysql
 from ..errors import ConfigurationError, ConnectionLost
 from .mysql_address import Address
 from .mysql_errors import FOREIGN, NO_ENCRYPTION, code_of, opening
+from .transport import transport_of
 
 OLDEST = {"MySQL": (8, 0, 1), "MariaDB": (10, 6, 0)}  # the first with "skip locked"
 
@@ -123,7 +124,7 @@ class Link:
             *_, (((version, self.packet),), _), (((_, cipher),), _) = await ask(connection, self._session())
             self._check(version, cipher)
         except BaseException:
-            connection.close()
+            cut(connection)
             raise
         return connection
 
@@ -162,6 +163,14 @@ def text(value: str) -> str:
     Both with the name of the character set: without, its collation would be another in MySQL, and a union refuse them.
     """
     return f"_utf8mb4 '{value}'" if _PLAIN.fullmatch(value) else f"_utf8mb4 x'{value.encode().hex()}'"
+
+
+def cut(connection: aiomysql.Connection) -> None:
+    """Close abruptly: an encrypted one would wait until the server agrees."""
+    transport = transport_of(connection)
+    connection.close()
+    if transport is not None:
+        transport.abort()
 
 
 async def ask(connection: aiomysql.Connection, statements: str) -> list[Answer]:

@@ -11,7 +11,7 @@ from aiomysql import Connection
 
 from ..errors import Blocked, ConnectionLost, DriverError
 from .mysql_errors import FOREIGN, TRY_AGAIN, code_of, refused
-from .mysql_link import Link
+from .mysql_link import Link, cut
 from .sql_pool import Pool
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class MySQLPool(Pool[Connection]):
             if alive and await _rolls_back(connection):
                 self._give(connection)
             else:
-                connection.close()
+                cut(connection)
             raise
         self._give(connection)
         return answer
@@ -81,14 +81,18 @@ class MySQLPool(Pool[Connection]):
         return refused(error, self._where)
 
     async def _part(self, connection: Connection) -> None:
+        writer = getattr(connection, "_writer", None)
         try:
             async with asyncio.timeout(GONE):
                 await connection.ensure_closed()
+                if writer is not None:
+                    await writer.wait_closed()  # an encrypted one takes leave in several trips
         except FOREIGN:
-            connection.close()
+            if writer is not None:
+                writer.transport.abort()
 
     def _cut(self, connection: Connection) -> None:
-        connection.close()
+        cut(connection)
 
 
 async def _answers(connection: Connection) -> bool:

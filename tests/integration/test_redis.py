@@ -303,7 +303,7 @@ async def test_scripts_that_were_flushed_are_brought_again(driver: RedisDriver, 
 
 
 async def test_a_server_that_runs_a_long_script_is_a_lost_connection(server: Server) -> None:
-    tell(server.url, "CONFIG", "SET", "busy-reply-threshold", "20")
+    tell(server.url, "CONFIG", "SET", "lua-time-limit", "20")
     async with RedisDriver(server.url) as driver:
         with Redis.from_url(server.url, socket_timeout=0.2) as client, suppress(RedisError):
             await asyncio.to_thread(client.eval, "while true do end", 0)
@@ -448,7 +448,7 @@ async def test_a_plain_server_is_no_sentinel(url: str) -> None:
 
 async def test_after_a_failover_the_driver_works_on_the_new_primary(program: Program) -> None:
     first = program("--save", "")
-    second = program("--save", "", "--replicaof", f"127.0.0.1 {first}")
+    second = program("--save", "", "--replicaof", "127.0.0.1", f"{first}")
     watch = f"sentinel monitor mymaster 127.0.0.1 {first} 1\nsentinel failover-timeout mymaster 5000"
     sentinel = program("--sentinel", file=watch)
     with Redis(port=first) as primary, Redis(port=second) as replica, Redis(port=sentinel) as monitor:
