@@ -99,7 +99,7 @@ class BaseDriver(ABC):
     async def settle(self, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[Delivery]:
         """Write the outcomes, of any kinds mixed; return the deliveries that were no longer ours.
 
-        May raise `Blocked`, having written none, where one of them waits for something that may never come.
+        May raise `Blocked` where one of them waits for something that may never come; others may be written then.
         """
 
     async def settle_telling(

@@ -120,11 +120,12 @@ class Link:
             ssl=None if plain else self._encryption,
             program_name="asyncdq",
         )
+        transport = transport_of(connection)
         try:
             *_, (((version, self.packet),), _), (((_, cipher),), _) = await ask(connection, self._session())
             self._check(version, cipher)
         except BaseException:
-            cut(connection)
+            cut(connection, transport)
             raise
         return connection
 
@@ -165,9 +166,8 @@ def text(value: str) -> str:
     return f"_utf8mb4 '{value}'" if _PLAIN.fullmatch(value) else f"_utf8mb4 x'{value.encode().hex()}'"
 
 
-def cut(connection: aiomysql.Connection) -> None:
-    """Close abruptly: an encrypted one would wait until the server agrees."""
-    transport = transport_of(connection)
+def cut(connection: aiomysql.Connection, transport: Any) -> None:
+    """Close abruptly: an encrypted one would wait until the server agrees. aiomysql may have dropped `transport`."""
     connection.close()
     if transport is not None:
         transport.abort()

@@ -13,6 +13,7 @@ from ..errors import Blocked, ConnectionLost, DriverError
 from .mysql_errors import FOREIGN, TRY_AGAIN, code_of, refused
 from .mysql_link import Link, cut
 from .sql_pool import Pool
+from .transport import transport_of
 
 T = TypeVar("T")
 
@@ -56,6 +57,7 @@ class MySQLPool(Pool[Connection]):
     async def _attempt(self, question: Callable[[Connection], Awaitable[T]]) -> T:
         """An error leaves no transaction open: the connection rolls it back, or is thrown away with it."""
         connection = await self._take()
+        transport = transport_of(connection)
         try:
             answer = await question(connection)
         except BaseException as error:
@@ -63,7 +65,7 @@ class MySQLPool(Pool[Connection]):
             if alive and await _rolls_back(connection):
                 self._give(connection)
             else:
-                cut(connection)
+                cut(connection, transport)
             raise
         self._give(connection)
         return answer
@@ -92,14 +94,16 @@ class MySQLPool(Pool[Connection]):
                 writer.transport.abort()
 
     def _cut(self, connection: Connection) -> None:
-        cut(connection)
+        cut(connection, transport_of(connection))
 
 
 async def _answers(connection: Connection) -> bool:
+    transport = transport_of(connection)
     try:
         async with asyncio.timeout(GONE):
             await connection.ping(reconnect=False)
     except FOREIGN:
+        cut(connection, transport)
         return False
     return True
 

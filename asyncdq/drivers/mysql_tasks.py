@@ -165,10 +165,11 @@ def extension(tables: Tables, receipts: Collection[Receipt], lease: float) -> st
     """
     tasks, mine = f"{tables.tasks} as task force index (primary)", ours(receipts)
     free = f"select seq from {tasks} where {mine} limit {len(receipts)} for update skip locked"
+    alive = f"(visible_at = @until or visible_at > {NOW})"
     return (
         f"set @until = {NOW} + {microseconds(lease)};"
         f"update ({free}) as free straight_join {tasks} on task.seq = free.seq set task.visible_at = @until;"
-        f"select seq, token, visible_at = @until from {tasks} where {mine} and visible_at > {NOW}"
+        f"select seq, token, visible_at = @until from {tasks} where {mine} and {alive}"
     )
 
 

@@ -85,7 +85,8 @@ async def assemble(
 async def _write_last(settler: Settler) -> None:
     if not await settler.drain(LAST_OUTCOMES):
         raise ConnectionLost(
-            "the backend does not answer: the last outcomes are not written, their tasks will run again"
+            "the last outcomes could not be written in time, their tasks will run again: the backend does not answer,"
+            " or something holds them up"
         )
 
 

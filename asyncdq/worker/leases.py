@@ -91,9 +91,8 @@ class Leases:
         try:
             lost, _ = await self._outage.persist(extend)
         except Blocked as error:
-            lost, held = error.lost, error.held or asked
-            text = "%d leases could not be renewed: %s; that is tried again"
-            log.warning(text, len(held), error, extra={"event": "call_stuck"})
+            lost, held = error.lost, error.held or asked  # without `held` it says nothing of any
+            self._warn_of(runs, set(held), error)
         except Exception as error:  # whatever it is
             log.error("%d leases could not be renewed", len(runs), exc_info=error)
             return {}
@@ -107,6 +106,14 @@ class Leases:
             elif extended is False and self.holds(run):  # else its outcome was written in the meantime
                 self.on_lost(run)
         return answer
+
+    def _warn_of(self, runs: Sequence[Run], held: set[Delivery], error: Blocked) -> None:
+        """Unless it was for a moment: a row is locked while its own outcome is written, too."""
+        now = asyncio.get_running_loop().time()
+        late = [run for run in runs if run.delivery in held and run.deadline < now + run.lease / 2 and self.holds(run)]
+        if late:
+            text = "%d leases could not be renewed: %s; that is tried again"
+            log.warning(text, len(late), error, extra={"event": "call_stuck"})
 
     async def _adopt(self, runs: list[Run]) -> Sequence[bool | BaseException]:
         by_lease: dict[float, list[Run]] = {}

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 FIRST_PAUSE = 0.1  # seconds
 LONGEST_PAUSE = 3.0  # seconds: a server that returns is used again within five
-STUBBORN = 3  # tries of a call that fail before it is said though others go through
+STUBBORN = 3  # tries of a call in vain, though others go through, before it is no outage but this call's trouble
 
 
 class Outage:
@@ -26,17 +26,15 @@ class Outage:
         self._since: float | None = None
         self._over_at = 0.0
 
-    async def persist(
-        self, call: Callable[[], Awaitable[T]], stubborn: float = inf, since: float | None = None
-    ) -> tuple[T, int]:
+    async def persist(self, call: Callable[[], Awaitable[T]], stubborn: float = inf) -> tuple[T, int]:
         """The call's result, tried until the connection holds, and how many tries were lost before it.
 
         Raises ConnectionLost after `stubborn` tries in vain though others went through in between, and Blocked: then it
-        is not the connection. `since` is when the call has failed before.
+        is not the connection.
         """
         loop = asyncio.get_running_loop()
         tries = in_vain = 0
-        since = loop.time() if since is None else since
+        since = loop.time()
         while True:
             try:
                 result = await call()
@@ -63,7 +61,7 @@ class Outage:
         if self._since is None and since >= self._over_at:
             self._since = asyncio.get_running_loop().time()
             log.warning("connection lost: %s; trying again until it is back", error, extra={"event": "connection_lost"})
-        elif self._since is None and tries == STUBBORN:
+        elif self._since is None and tries >= STUBBORN and tries.bit_count() == 1:  # at the fourth, the eighth ...
             text = "a call fails again and again, though others go through: %s; it is tried until it works"
             log.warning(text, error, extra={"event": "call_stuck"})
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(tries - 1, 20))

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from enum import Enum
+from functools import partial
 
 from ..batcher import Batcher
-from ..drivers.base import BaseDriver, untold
-from ..errors import ConnectionLost
+from ..drivers.base import BaseDriver
+from ..errors import Blocked, ConnectionLost
 from ..message import Delivery, Outcome
 from .log import log
 from .outage import STUBBORN, Outage
@@ -17,7 +18,7 @@ from .outage import STUBBORN, Outage
 Item = tuple[Delivery, Outcome]
 
 PAUSE = 0.5
-"""Seconds without a try of what is held up after one that was in vain."""
+"""Seconds after a try of what was put aside that was in vain, before the next one of it or of another."""
 
 AT_ONCE = 16
 """Trips under way, at most, while tasks wait for slots, where outcomes that are on their way are as good as written."""
@@ -32,18 +33,18 @@ class Settled(Enum):
     FAILED = "the backend refuses this outcome"
 
 
-class _HeldUp(Exception):
-    """The backend is there, but the call with this outcome does not go through: a row may be locked."""
+class _Aside(Exception):
+    """This outcome is to be tried by itself, and has been put aside for that."""
 
 
 class Settler:
-    """Writes outcomes. A lost connection retries the batch whole, any other error splits it: one bad
-    outcome never stops the others. What is held up while others go through is tried one by one, in turn, beside those
-    that come after it.
+    """Writes outcomes. A lost connection retries the batch whole. After any other error, and while other calls go
+    through but not this one, as where somebody keeps a row locked, its outcomes are put aside and tried one by one, in
+    turn, beside those that come later: neither a bad outcome nor one that is held up stops the others.
 
     `unsent` counts those that would be lost if this process died now, and their tasks repeated; `on_sent` hears when
     they become fewer. An outcome is one of them until it is written, or until the driver tells that it is on its way to
-    a backend that carries out what it was sent.
+    a backend that carries out what it was sent. `aside` of them are tried one by one.
     """
 
     def __init__(self, driver: BaseDriver, outage: Outage) -> None:
@@ -51,32 +52,23 @@ class Settler:
         self._outage = outage
         # Not in the context of the run whose outcome is the first: what is logged on the way is not said by its task.
         self._batcher: Batcher[Item, Settled] = Batcher(self._send_first, driver.limits.batch, context=copy_context())
-        self._held_up: Batcher[Item, Settled] = Batcher(self._send_held_up, 1, context=copy_context())
+        self._one_by_one: Batcher[Item, Settled] = Batcher(self._send_one, 1, context=copy_context())
         self._at_once = max(1, min(AT_ONCE, driver.limits.keeps_sent))
         self._tells = False  # the driver has told of the last trip when it was on its way
-        self._waiting = 0  # of those that are held up
-        self._failed_at = 0.0  # the event loop's time of the last try of one of them that was in vain
+        self._said = False  # that something is held up
+        self.aside = 0
         self.unsent = 0
         self.on_sent: Callable[[], None] = lambda: None
 
     def put(self, delivery: Delivery, outcome: Outcome, done: Callable[[Settled], None], within: float = 0.0) -> None:
         """Write this outcome with the next batch, `within` seconds if it has time; `done` hears what became of it."""
-
-        def hear(result: Settled | BaseException) -> None:
-            if isinstance(result, _HeldUp):
-                self._held_up.put((delivery, outcome), hear)
-                return
-            if isinstance(result, BaseException):
-                log.error("%s: its outcome could not be written", delivery.id, exc_info=result)
-                result = Settled.FAILED
-            done(result)
-
+        item = delivery, outcome
         self.unsent += 1
-        self._batcher.put((delivery, outcome), hear, within)
+        self._batcher.put(item, partial(self._hear, item, done), within)
 
     def hurry(self, slots: int) -> None:
         """Tasks wait for a slot: if half of the slots are those of unsent outcomes, send another trip now."""
-        if self._tells and 2 * self.unsent >= slots:
+        if self._tells and 2 * (self.unsent - self.aside) >= slots:
             self._batcher.hurry(self._at_once)
 
     async def drain(self, timeout: float) -> bool:
@@ -84,12 +76,21 @@ class Settler:
         try:
             async with asyncio.timeout(timeout):
                 await self._batcher.drain()
-                await self._held_up.drain()
+                await self._one_by_one.drain()
         except TimeoutError:
             self._batcher.abandon()
-            self._held_up.abandon()
+            self._one_by_one.abandon()
             return False
         return True
+
+    def _hear(self, item: Item, done: Callable[[Settled], None], result: Settled | BaseException) -> None:
+        if isinstance(result, _Aside):
+            self._one_by_one.put(item, partial(self._hear, item, done))
+            return
+        if isinstance(result, BaseException):
+            log.error("%s: its outcome could not be written", item[0].id, exc_info=result)
+            result = Settled.FAILED
+        done(result)
 
     async def _send_first(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
         counted, held = len(batch), 0
@@ -107,51 +108,56 @@ class Settler:
 
         try:
             results = await self._send(batch, told)
-            held = sum(isinstance(result, _HeldUp) for result in results)
+            held = sum(isinstance(result, _Aside) for result in results)
             return results
         finally:
+            self.aside += held
             self.unsent += held  # nobody is to have their slots
             if counted:
                 self._tells = False
                 sent()
 
-    async def _send_held_up(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
-        results = await self._send(batch, untold, tried=True, aside=True)
-        if isinstance(results[0], _HeldUp):
-            await asyncio.sleep(PAUSE)
-        else:
-            self._waiting -= 1
-            self.unsent -= 1
-            self.on_sent()
-        return results
-
-    async def _send(
-        self, batch: list[Item], told: Callable[[], None], *, tried: bool = False, aside: bool = False
-    ) -> Sequence[Settled | BaseException]:
-        """`tried`: an earlier call may have written some of it; `aside`: it is known that this is held up."""
-        tries, since = (1, self._failed_at) if aside else (STUBBORN, None)
+    async def _send(self, batch: list[Item], told: Callable[[], None]) -> Sequence[Settled | BaseException]:
         try:
-            lost, lost_tries = await self._outage.persist(
-                lambda: self._driver.settle_telling(batch, told), tries, since
-            )
+            lost, lost_tries = await self._outage.persist(lambda: self._driver.settle_telling(batch, told), STUBBORN)
         except ConnectionLost as error:
-            self._failed_at = asyncio.get_running_loop().time()
-            if not aside:
-                self._put_aside(len(batch), error)
-            return [_HeldUp()] * len(batch)
+            self._tells = False
+            self._say(error)
+            return [_Aside()] * len(batch)
         except Exception as error:
             self._tells = False
-            return [error] if len(batch) == 1 else [(await self._send([item], untold, tried=True))[0] for item in batch]
+            return [error] if len(batch) == 1 else [_Aside()] * len(batch)
         if lost_tries:
             self._tells = False
-        return _results(batch, lost, Settled.UNSURE if tried or lost_tries else Settled.LOST)
+        return _results(batch, lost, Settled.UNSURE if lost_tries else Settled.LOST)
 
-    def _put_aside(self, count: int, error: ConnectionLost) -> None:
-        self._tells = False
-        if not self._waiting:
-            text = "outcomes are held up, though others go through: %s; %d are tried one by one until it works"
-            log.warning(text, error, count, extra={"event": "call_stuck"})
-        self._waiting += count
+    async def _send_one(self, batch: list[Item]) -> Sequence[Settled | BaseException]:
+        """One of those put aside; what an earlier call has done of it is not known."""
+        results: Sequence[Settled | BaseException]
+        try:
+            results = _results(batch, await self._driver.settle(batch), Settled.UNSURE)
+        except ConnectionLost as error:
+            if isinstance(error, Blocked):
+                self._say(error)
+            await asyncio.sleep(PAUSE)
+            return [_Aside()]
+        except Exception as error:
+            results = [error]
+        else:
+            self._outage.over()
+        self.aside -= 1
+        self.unsent -= 1
+        if self._said and not self.aside:
+            self._said = False
+            log.warning("the outcomes that were held up are written", extra={"event": "call_went_through"})
+        self.on_sent()
+        return results
+
+    def _say(self, error: ConnectionLost) -> None:
+        if not self._said:
+            self._said = True
+            text = "outcomes are held up, though others go through: %s; they are tried one by one until it works"
+            log.warning(text, error, extra={"event": "call_stuck"})
 
 
 def _results(batch: list[Item], lost: list[Delivery], meaning: Settled) -> list[Settled]:

@@ -81,16 +81,16 @@ class Shift:
 
     async def claim(self) -> None:
         """Claim and start until told to stop, or until a burst or max_tasks is over. Raises DriverError."""
-        tries = 0
+        tries, failed_at = 0, 0.0
         while not self._over():
-            began = self._loop.time()
+            since = failed_at if tries else self._loop.time()
             try:
                 await self._turn()
                 tries = 0
             except ConnectionLost as error:
-                tries += 1
+                tries, failed_at = tries + 1, self._loop.time()
                 self._ahead.pause()  # perhaps it was more than comes through in time
-                await self._doze.through(self._crew.outage.pause(error, tries, began))
+                await self._doze.through(self._crew.outage.pause(error, tries, since))
 
     async def finish(self, grace: float) -> int:
         """Give back what has not started, let the rest end in `grace` seconds, then cancel it; how many did not end."""
@@ -144,9 +144,11 @@ class Shift:
         return not (self._running or self._backlog or self._unwritten) and self._goal.is_reached(self._loop.time())
 
     def _room(self) -> int:
-        """How many more may be claimed now."""
-        ahead = 0 if self._suspicion.wary else self._ahead.room(self._loop.time(), self._backlog.has_lasted())
-        room = self._config.concurrency + ahead - len(self._running) - len(self._backlog) - self._refused
+        """How many more may be claimed now. What is held up keeps its slots for longer than others may wait for one."""
+        held_up = self._crew.settler.aside
+        careful = held_up or self._suspicion.wary
+        ahead = 0 if careful else self._ahead.room(self._loop.time(), self._backlog.has_lasted())
+        room = self._config.concurrency + ahead - len(self._running) - len(self._backlog) - self._refused - held_up
         if room < self._ahead.least(ahead):
             return 0
         room = min(self._goal.within(room), self._driver.limits.batch)

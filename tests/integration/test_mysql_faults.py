@@ -193,6 +193,12 @@ async def test_a_connection_is_encrypted_where_the_server_can(
     async with MySQLDriver(f"{url}?ssl_mode=required") as driver:
         assert [each.id for each in await claim(driver)] == ["a"]
     gc.collect()  # what is left open complains, and fails the test
+    async with Proxy(url) as proxy, MySQLDriver(f"{proxy.url}?ssl_mode=required&timeout=1") as driver:
+        await claim(driver)
+        proxy.blackhole()
+        with pytest.raises(ConnectionLost):
+            await claim(driver)
+        gc.collect()  # nor is one left that waits for its server's farewell
     with pytest.raises(ConfigurationError, match="certificate"):
         await MySQLDriver(f"{url}?ssl_mode=verify_ca").connect()
     with pytest.raises(ConfigurationError, match="refuses the connection"):

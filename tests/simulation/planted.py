@@ -200,9 +200,7 @@ class _Resigned(Settler):
         turned._batcher = Batcher(turned._send_first, turned._driver.limits.batch)
         return turned
 
-    async def _send(
-        self, batch: list[Item], told: Callable[[], None], *, tried: bool = False, aside: bool = False
-    ) -> Sequence[Settled | BaseException]:
+    async def _send(self, batch: list[Item], told: Callable[[], None]) -> Sequence[Settled | BaseException]:
         try:
             await self._driver.settle(batch)
         except ConnectionLost:

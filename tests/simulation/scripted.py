@@ -182,7 +182,7 @@ class ScriptedDriver(BaseDriver):
     def _settle(self, batch: list[tuple[Delivery, Outcome]]) -> list[Delivery]:
         try:
             self.network.refuse("settle", [delivery.id for delivery, _ in batch])
-        except Blocked:
+        except ConnectionLost:
             raise
         except DriverError:
             self._ledger.turned_away(delivery for delivery, _ in batch)

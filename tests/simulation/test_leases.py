@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
+
+import pytest
 
 from .bench import Bench, loses, slow, virtual
 from .tasks import plain, separate
+from .virtual import run
 
 
 @virtual
@@ -139,6 +143,27 @@ async def test_a_lease_that_is_passed_by_when_it_was_to_be_lengthened_stays_the_
     for worker in workers:
         await worker.retire()
     assert bench.ledger.violations == []
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(1.0, 0), (3.0, 1)])
+def test_a_lease_that_is_passed_by_once_is_not_spoken_of(
+    seconds: float, times: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "asyncdq.worker"):
+        run(passed_by_for(seconds))
+    assert len([record for record in caplog.records if "could not be renewed" in record.getMessage()]) == times
+
+
+async def passed_by_for(seconds: float) -> None:
+    bench = Bench()
+    await bench.put(plain, "a", args=[10.0])
+    worker = bench.hire(visibility_timeout=6.0)
+    await asyncio.sleep(1.5)  # virtual: half a second before the first renewal
+    bench.network.passed_by.add("a")
+    await asyncio.sleep(seconds)  # virtual
+    bench.network.passed_by.clear()
+    await bench.until(lambda: bench.ends("a") == ["done"], 20.0)
+    await worker.retire()
 
 
 @virtual
