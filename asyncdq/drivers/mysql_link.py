@@ -28,6 +28,7 @@ knows no time zone and does not end in 2038."""
 
 # One trip. wait_timeout: a client that is frozen inside a transaction loses it. sql_notes: that a table is there
 # already is no news. sql_select_limit and what follows it may be set for people at a terminal, and would lose rows.
+# innodb_lock_wait_timeout, a second: who holds a row for longer may hold it for ever, and a settle then says so.
 # What is in comments is for MariaDB, or for MySQL, alone; the threshold is the length from which a list would become a
 # table, and the plan another, which reads and locks a small table whole.
 _SESSION = """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from random import random
 from typing import TypeVar
 
 from aiomysql import Connection
@@ -12,16 +11,13 @@ from aiomysql import Connection
 from ..errors import Blocked, ConnectionLost, DriverError
 from .mysql_errors import FOREIGN, TRY_AGAIN, code_of, refused
 from .mysql_link import Link, cut
-from .sql_pool import Pool
+from .sql_pool import Pool, step_aside
 from .transport import transport_of
 
 T = TypeVar("T")
 
 TRIES = 20
 """How often a call is tried that the server chose to roll back for the sake of another."""
-
-ASIDE = 0.02
-"""Seconds at most before it is tried again: a time drawn by lot parts those who met."""
 
 DOUBT = 1.0
 """Seconds without use after which a connection is asked whether it is still there, for 0.1 ms."""
@@ -51,7 +47,7 @@ class MySQLPool(Pool[Connection]):
                 except FOREIGN as error:
                     if code_of(error) not in TRY_AGAIN:
                         raise
-                await asyncio.sleep(random() * ASIDE)
+                await step_aside()
             return await self._attempt(question)
 
     async def _attempt(self, question: Callable[[Connection], Awaitable[T]]) -> T:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from random import random
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from ..errors import DriverError
 from .postgres_errors import FOREIGN, TRY_AGAIN, refused
 from .postgres_link import Connection, Link, bounded
-from .sql_pool import Pool
+from .sql_pool import Pool, step_aside
 
 T = TypeVar("T")
 
 TRIES = 10
 """How often a statement is tried that the server chose to roll back for the sake of another."""
-
-ASIDE = 0.02
-"""Seconds at most before it is tried again: a time drawn by lot parts those who met."""
 
 DOUBT = 30.0
 """Seconds of silence after which a connection is tried before it is used: routers forget what is quiet."""
@@ -47,7 +43,7 @@ class PostgresPool(Pool[Connection]):
             try:
                 return await self._attempt(question)
             except TRY_AGAIN:
-                await asyncio.sleep(random() * ASIDE)
+                await step_aside()
         return await self._attempt(question)
 
     async def _attempt(self, question: Callable[[Connection], Awaitable[T]]) -> T:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from random import random
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 from ..errors import ConnectionLost, DriverError
@@ -21,8 +22,16 @@ C = TypeVar("C")
 P = ParamSpec("P")
 T = TypeVar("T")
 
+ASIDE = 0.02
+"""Seconds at most before a call is tried again that the server has rolled back for the sake of another."""
+
 OTHERS = 3
 """Connections that a claim, a renewal and an enqueue may have while outcomes are sent on the rest."""
+
+
+async def step_aside() -> None:
+    """Wait for a time that is drawn by lot: it parts those who met."""
+    await asyncio.sleep(random() * ASIDE)
 
 
 class Pool(ABC, Generic[C]):

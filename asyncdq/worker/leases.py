@@ -85,20 +85,17 @@ class Leases:
             asked_at = asyncio.get_running_loop().time()
             return await self._driver.extend([run.delivery for run in runs if self.holds(run)], lease)
 
-        asked = [run.delivery for run in runs]
-        lost: Sequence[Delivery]
-        held: Sequence[Delivery] = ()
+        held: set[Delivery] = set()
         try:
-            lost, _ = await self._outage.persist(extend)
+            lost = set((await self._outage.persist(extend))[0])
         except Blocked as error:
-            lost, held = error.lost, error.held or asked  # without `held` it says nothing of any
-            self._warn_of(runs, set(held), error)
+            lost = set(error.lost)
+            held = set(error.held or [run.delivery for run in runs]) - lost  # without `held` it says nothing of any
+            self._warn_of(runs, held, error)
         except Exception as error:  # whatever it is
             log.error("%d leases could not be renewed", len(runs), exc_info=error)
             return {}
-        answer = dict.fromkeys(asked, True) | dict.fromkeys(lost, False)
-        for delivery in held:
-            answer.pop(delivery, None)
+        answer = {run.delivery: run.delivery not in lost for run in runs if run.delivery not in held}
         for run in runs:
             extended = answer.get(run.delivery)
             if extended:

@@ -108,7 +108,7 @@ class Settler:
 
         try:
             results = await self._send(batch, told)
-            held = sum(isinstance(result, _Aside) for result in results)
+            held = len(batch) if isinstance(results[0], _Aside) else 0
             return results
         finally:
             self.aside += held
